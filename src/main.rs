@@ -1,0 +1,3 @@
+//! The program: everything of substance is in the library.
+
+fn main() {}

@@ -1,0 +1,163 @@
+//! A plan is a value: every file that would change, in which direction, and why.
+//!
+//! Invariants: `changes` is sorted by path and holds each path at most once per plan; a path in `left` is not in
+//! `changes`. Nothing in a plan depends on when it was made, so the same trees give the same id.
+
+use sha2::{Digest, Sha256};
+
+use super::entry::Entry;
+use super::path::RelPath;
+
+/// One of the two replicas of a pair, seen from this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Local,
+    Peer,
+}
+
+impl Side {
+    pub const BOTH: [Side; 2] = [Side::Local, Side::Peer];
+
+    pub fn other(self) -> Side {
+        match self {
+            Side::Local => Side::Peer,
+            Side::Peer => Side::Local,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Side::Local => "local",
+            Side::Peer => "peer",
+        }
+    }
+}
+
+/// What happens to a path on the side it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Create,
+    Update,
+    Delete,
+    /// Mode or time only.
+    Meta,
+    /// The type changes (file, directory, link).
+    Replace,
+}
+
+impl Kind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Create => "create",
+            Kind::Update => "update",
+            Kind::Delete => "delete",
+            Kind::Meta => "meta",
+            Kind::Replace => "replace",
+        }
+    }
+}
+
+/// Who decided a path that both sides changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    Newer,
+    Local,
+    Peer,
+    Manual,
+}
+
+impl Decided {
+    pub fn word(self) -> &'static str {
+        match self {
+            Decided::Newer => "newer",
+            Decided::Local => "local",
+            Decided::Peer => "peer",
+            Decided::Manual => "manual",
+        }
+    }
+}
+
+/// One path that will be made, on side `to`, what it is on the other side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub path: RelPath,
+    pub kind: Kind,
+    /// The side that changes.
+    pub to: Side,
+    /// What the other side has now (`None`: nothing, so this is a delete).
+    pub source: Option<Entry>,
+    /// What the changing side has now (`None`: nothing, so this is a create).
+    pub target: Option<Entry>,
+    /// Present when both sides had changed: how it was decided, and in words why.
+    pub conflict: Option<(Decided, String)>,
+    /// A delete whose content appears under another name in the same plan.
+    pub moved: bool,
+}
+
+impl Change {
+    /// Bytes that travel (or vanish, for a delete).
+    pub fn bytes(&self) -> u64 {
+        let of = |e: &Option<Entry>| e.as_ref().map_or(0, Entry::bytes);
+        match self.kind {
+            Kind::Delete => of(&self.target),
+            Kind::Meta => 0,
+            _ => of(&self.source),
+        }
+    }
+}
+
+/// A path that is not decided without a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    pub path: RelPath,
+    pub why: String,
+    /// A true conflict (both sides changed it), as opposed to something unreadable or unsyncable.
+    pub conflict: bool,
+}
+
+/// Something worth saying that needs nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub path: RelPath,
+    pub text: String,
+}
+
+/// The whole plan of a two-way run on one pair.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TruthPlan {
+    pub changes: Vec<Change>,
+    pub left: Vec<Left>,
+    pub notes: Vec<Note>,
+}
+
+impl TruthPlan {
+    /// Digest of the plan's meaning (12 hex digits): what changes, where, from what to what.
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        for c in &self.changes {
+            hash.update(c.kind.word());
+            hash.update(c.to.word());
+            hash.update(c.conflict.as_ref().map_or("", |(d, _)| d.word()));
+            hash.update((c.path.as_bytes().len() as u64).to_le_bytes());
+            hash.update(c.path.as_bytes());
+            for e in [&c.source, &c.target] {
+                hash.update(e.as_ref().map_or_else(String::new, Entry::meaning));
+                hash.update([0]);
+            }
+        }
+        for l in &self.left {
+            hash.update(b"left");
+            hash.update((l.path.as_bytes().len() as u64).to_le_bytes());
+            hash.update(l.path.as_bytes());
+        }
+        hash.finalize()
+            .iter()
+            .take(6)
+            .map(|b| format!("{b:02x}"))
+            .collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.left.is_empty()
+    }
+}

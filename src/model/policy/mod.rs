@@ -1,0 +1,5 @@
+//! The policy: the one file a user writes, parsed, resolved against its directory and validated.
+
+mod types;
+
+pub use types::*;

@@ -1,0 +1,106 @@
+//! Text made safe to show: the one function through which foreign bytes reach a terminal, a log or a table.
+//!
+//! Invariant: what comes out holds no control character, no bidirectional override and no line break.
+
+use std::fmt::Write;
+
+/// Escapes control (C0, DEL, C1), bidi and invisible characters; leaves other text alone.
+pub fn neutral(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        push_neutral(&mut out, c);
+    }
+    out
+}
+
+/// As [`neutral`], for bytes that may not be UTF-8 (such bytes become `\xNN`).
+pub fn neutral_bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            push_neutral(&mut out, c);
+        }
+        for b in chunk.invalid() {
+            let _ = write!(out, "\\x{b:02x}");
+        }
+    }
+    out
+}
+
+fn push_neutral(out: &mut String, c: char) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\u{1b}' => out.push_str("\\e"),
+        c if c.is_control() && (c as u32) < 0x100 => {
+            let _ = write!(out, "\\x{:02x}", c as u32);
+        }
+        '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{feff}'
+        | '\u{061c}' => {
+            let _ = write!(out, "\\u{{{:x}}}", c as u32);
+        }
+        c => out.push(c),
+    }
+}
+
+/// Sizes for people: `0 B`, `1.2 KiB`, `579.0 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// `1 file`, `2 files`.
+pub fn count(n: usize, one: &str) -> String {
+    match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {one}s"),
+    }
+}
+
+/// The candidate that a misspelt word most likely meant.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|c| (strsim::damerau_levenshtein(word, c), c))
+        .filter(|(d, c)| *d <= 1 + c.len().max(word.len()) / 4)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, c)| c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_cannot_drive_a_terminal() {
+        assert_eq!(neutral("a\x1b[31m\nb\u{202e}c"), "a\\e[31m\\nb\\u{202e}c");
+        assert_eq!(neutral_bytes(b"x\xff\x07y\xc2\x9b"), "x\\xff\\x07y\\x9b");
+        assert_eq!(neutral("naïve 日本"), "naïve 日本");
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(1024 * 1024 - 1), "1.0 MiB");
+    }
+
+    #[test]
+    fn nearest_finds_typos_and_refuses_strangers() {
+        assert_eq!(nearest("exlude", ["include", "exclude"]), Some("exclude"));
+        assert_eq!(nearest("zzz", ["include", "exclude"]), None);
+    }
+}
