@@ -1,3 +1,7 @@
 //! The program: everything of substance is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(ubos_sync::cli::main())
+}

@@ -1,5 +1,9 @@
 //! What stands at a path: the observed facts of one file system object.
 
+/// How far a time may be off after the engine carried it. It goes through a double (some 0.24 µs apart until 2106) and is then
+/// cut to whole microseconds, so `.800000` may arrive as `.799999`: comparing cut values would call half of all whole microseconds wrong.
+const ENGINE_TIME_NS: u128 = 1_500;
+
 /// A file system object as far as it can be synced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -66,11 +70,22 @@ impl Entry {
         }
     }
 
-    /// Times are equal as far as the engine carries them: to the microsecond.
+    /// Times are equal as far as the engine carries them (see [`ENGINE_TIME_NS`]).
     pub fn same_time(&self, other: &Entry) -> bool {
         match (self, other) {
+            (Entry::File(a), Entry::File(b)) => a.mtime_ns.abs_diff(b.mtime_ns) <= ENGINE_TIME_NS,
+            _ => true,
+        }
+    }
+
+    /// Whether the engine, finding equal content, would see no difference between the times: whole seconds that differ by at
+    /// most one, or by an hour give or take one (it thinks of daylight saving). Such a time is never carried by itself.
+    pub fn engine_sees_same_time(&self, other: &Entry) -> bool {
+        match (self, other) {
             (Entry::File(a), Entry::File(b)) => {
-                a.mtime_ns.div_euclid(1000) == b.mtime_ns.div_euclid(1000)
+                let seconds = |f: &File| f.mtime_ns / 1_000_000_000;
+                let apart = seconds(a).abs_diff(seconds(b));
+                apart <= 1 || apart.abs_diff(3600) <= 1
             }
             _ => true,
         }
@@ -87,6 +102,46 @@ impl Entry {
             Entry::File(f) => format!("f {:o} {} {} {}", f.mode, f.mtime_ns, f.size, f.hash),
             Entry::Dir { mode } => format!("d {mode:o}"),
             Entry::Link { target, .. } => format!("l {}", super::text::neutral_bytes(target)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_went_through_the_engine_is_still_the_same_time() {
+        let file = |mtime_ns| {
+            Entry::File(File {
+                size: 0,
+                mode: 0o644,
+                mtime_ns,
+                hash: String::new(),
+            })
+        };
+        let given = 1_700_000_000_800_000_000;
+        assert!(file(given).same_time(&file(1_700_000_000_799_999_000)));
+        assert!(file(given + 999).same_time(&file(given)));
+        assert!(!file(given).same_time(&file(given + 2_000)));
+    }
+
+    #[test]
+    fn the_engine_does_not_tell_a_second_or_an_hour_apart() {
+        let file = |tenths: i128| {
+            Entry::File(File {
+                size: 0,
+                mode: 0o644,
+                mtime_ns: (17_000_000_000 + tenths) * 100_000_000,
+                hash: String::new(),
+            })
+        };
+        let blind = |tenths| file(0).engine_sees_same_time(&file(tenths));
+        for tenths in [0, 4, 19, -10, 35_990, 36_000, 36_019, -36_010] {
+            assert!(blind(tenths), "{tenths}");
+        }
+        for tenths in [20, -11, 35_989, 36_020, 72_000] {
+            assert!(!blind(tenths), "{tenths}");
         }
     }
 }

@@ -71,6 +71,52 @@ pub struct Record {
     pub policy: PolicyRef,
     /// sha256 of the file of the record before this one; empty for the first.
     pub previous: String,
+    /// Place in the chain, from 1; 0 until the run has been closed.
+    #[serde(default)]
+    pub sequence: u64,
+    /// Words of this command line that the next command must repeat (`--policy FILE`, `--path P`), unquoted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeat: Vec<String>,
+}
+
+impl Record {
+    /// A record as it stands before the first effect: should nothing more be heard of the run, it was interrupted.
+    pub fn open(run: &str, command: &str, mode: Mode, started: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            run: run.into(),
+            command: command.into(),
+            mode,
+            outcome: Outcome::Interrupted,
+            exit_code: super::exit::INTERRUPTED,
+            started: started.into(),
+            seconds: 0.0,
+            plan: None,
+            lanes: vec![],
+            findings: vec![],
+            complete: false,
+            who: Who::default(),
+            policy: PolicyRef::default(),
+            previous: String::new(),
+            sequence: 0,
+            repeat: vec![],
+        }
+    }
+
+    /// The record as the one JSON document: what `--json` prints and the audit log keeps. Characters that could
+    /// drive a terminal stand escaped; any JSON reader gives them back as they were.
+    pub fn document(&self) -> String {
+        let text = serde_json::to_string_pretty(self).unwrap_or_else(|e| {
+            // Strings, numbers and lists always serialise; should that ever change, say so instead of dying.
+            format!("{{\"schema\":{SCHEMA},\"error\":{:?}}}", e.to_string())
+        });
+        super::text::neutral_json(&text) + "\n"
+    }
+
+    /// The part of the run id that tells runs of one second apart: `1a2b3c`.
+    pub fn id(&self) -> &str {
+        self.run.rsplit('-').next().unwrap_or(&self.run)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -94,6 +140,29 @@ pub struct PolicyRef {
 #[serde(tag = "lane", rename_all = "lowercase")]
 pub enum Lane {
     Truth(TruthLane),
+}
+
+impl Outcome {
+    /// The word of the contract.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::InSync => "in-sync",
+            Outcome::Pending => "pending",
+            Outcome::Applied => "applied",
+            Outcome::Partial => "partial",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+            Outcome::Offline => "offline",
+            Outcome::Locked => "locked",
+            Outcome::Skipped => "skipped",
+            Outcome::Interrupted => "interrupted",
+            Outcome::Current => "current",
+            Outcome::Behind => "behind",
+            Outcome::Missing => "missing",
+            Outcome::Modified => "modified",
+            Outcome::Unreachable => "unreachable",
+        }
+    }
 }
 
 impl Lane {
@@ -286,5 +355,31 @@ impl LeftDoc {
             why,
             conflict,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_document() {
+        for o in [Outcome::InSync, Outcome::Applied, Outcome::Unreachable] {
+            assert_eq!(
+                serde_json::to_string(&o).unwrap(),
+                format!("\"{}\"", o.word())
+            );
+        }
+    }
+
+    #[test]
+    fn a_document_is_inert_on_a_terminal_and_reads_back_as_it_was() {
+        let mut record = Record::open("20251007T120000Z-truth-1a2b3c", "truth", Mode::DryRun, "t");
+        record.who.reason = "a\x1b[31m\u{9b}\u{202e}\u{7f}b".into();
+        let text = record.document();
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
+        assert!(!text.contains('\u{202e}'));
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+        assert_eq!(record.id(), "1a2b3c");
     }
 }

@@ -27,6 +27,30 @@ pub fn neutral_bytes(bytes: &[u8]) -> String {
     out
 }
 
+/// As [`neutral`], for a JSON document: what could drive a terminal becomes a JSON escape, so the document means
+/// what it meant. (Such characters only ever stand inside its strings; line breaks between its lines stay.)
+pub fn neutral_json(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c != '\n' && (c.is_control() || is_invisible(c)) {
+            let _ = write!(out, "\\u{:04x}", c as u32);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Characters that reorder, join or hide text without being controls.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{feff}'
+        | '\u{061c}')
+}
+
 fn push_neutral(out: &mut String, c: char) {
     match c {
         '\n' => out.push_str("\\n"),
@@ -36,11 +60,7 @@ fn push_neutral(out: &mut String, c: char) {
         c if c.is_control() && (c as u32) < 0x100 => {
             let _ = write!(out, "\\x{:02x}", c as u32);
         }
-        '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{2069}'
-        | '\u{feff}'
-        | '\u{061c}' => {
+        c if is_invisible(c) => {
             let _ = write!(out, "\\u{{{:x}}}", c as u32);
         }
         c => out.push(c),
@@ -66,8 +86,21 @@ pub fn size(bytes: u64) -> String {
 pub fn count(n: usize, one: &str) -> String {
     match n {
         1 => format!("1 {one}"),
-        n => format!("{n} {one}s"),
+        n => format!("{} {one}s", thousands(n)),
     }
+}
+
+/// `98,000`
+pub fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, d) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(d);
+    }
+    out
 }
 
 /// The candidate that a misspelt word most likely meant.
@@ -92,10 +125,24 @@ mod tests {
     }
 
     #[test]
+    fn a_json_document_keeps_its_meaning_and_loses_its_teeth() {
+        assert_eq!(
+            neutral_json("{\n\"\u{9b}\u{202e}\u{7f}é\"}"),
+            "{\n\"\\u009b\\u202e\\u007fé\"}"
+        );
+    }
+
+    #[test]
     fn sizes_read_well() {
         assert_eq!(size(0), "0 B");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(1024 * 1024 - 1), "1.0 MiB");
+        assert_eq!(count(1, "file"), "1 file");
+        assert_eq!(count(1_234_567, "file"), "1,234,567 files");
+        assert_eq!(
+            (thousands(999), thousands(1000)),
+            ("999".into(), "1,000".into())
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::settings::Setting;
 use crate::model::rules::Rules;
 
 /// A whole policy, ready to use.
@@ -26,6 +27,8 @@ pub struct Policy {
     pub notify: Notify,
     pub metrics_textfile: Option<PathBuf>,
     pub publish: Option<Publish>,
+    /// Every resolved value with where it came from, in the order of the sections.
+    pub settings: Vec<Setting>,
 }
 
 #[derive(Debug, Clone)]

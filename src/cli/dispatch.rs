@@ -1,0 +1,63 @@
+//! From the arguments to an exit code.
+
+use clap::Parser;
+use serde_json::json;
+
+use super::args::{Cli, Command, Global};
+use super::failure::Failure;
+use super::{out, runs};
+use crate::audit::store::Store;
+use crate::host::policy_file;
+
+/// Runs the program; every way out of it comes through here.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors to clap; everything else is bad usage, exit code 2.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(crate::model::exit::USAGE);
+        }
+    };
+    out::set_up(&cli.global);
+    let (name, result) = run(&cli);
+    result.unwrap_or_else(|failure| {
+        report(&cli, name, &failure);
+        failure.code
+    })
+}
+
+fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(args) => ("init", args.run(global)),
+        Command::Check(args) => ("check", args.run(global)),
+        Command::Profile(args) => ("profile", args.run(global)),
+        Command::Explain(args) => ("explain", args.run(global)),
+        Command::Truth(args) => ("truth", args.run(global)),
+        Command::Runs(args) => ("runs", audit_log(args, global)),
+    }
+}
+
+fn audit_log(args: &runs::RunsArgs, global: &Global) -> Result<u8, Failure> {
+    let policy = policy_file::load(global.policy.as_deref())?;
+    let store = Store::open(&policy.audit.dir).map_err(|e| Failure::failed(e.to_string()))?;
+    let (text, code) = runs::run(args, &store, &out::style(global, false), global.json);
+    out::text(&text);
+    Ok(code)
+}
+
+fn report(cli: &Cli, command: &str, failure: &Failure) {
+    let wants_json = cli.global.json || matches!(&cli.command, Command::Check(c) if c.wants_json());
+    if wants_json {
+        out::json(&json!({
+            "schema": crate::model::record::SCHEMA,
+            "command": command,
+            "outcome": "failed",
+            "exit_code": failure.code,
+            "error": failure.message,
+            "faults": failure.details,
+        }));
+    }
+    out::note(&failure.message);
+}

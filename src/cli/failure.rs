@@ -1,0 +1,54 @@
+//! Why a command ends without having done what was asked, and with which exit code.
+
+use serde_json::json;
+
+use crate::host::policy_file::PolicyError;
+use crate::model::exit;
+
+/// An end that is not a result. Rendered once, in `dispatch`.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: u8,
+    pub message: String,
+    /// What `--json` shows beside the message.
+    pub details: serde_json::Value,
+}
+
+impl Failure {
+    /// Bad usage: nothing was touched.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(exit::USAGE, message)
+    }
+
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(exit::FAILED, message)
+    }
+
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            details: json!([]),
+        }
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        let details = match &error {
+            PolicyError::Faults(file, faults) => faults
+                .iter()
+                .map(|f| {
+                    json!({ "file": file.to_string_lossy(), "line": f.line, "column": f.column, "key": f.key,
+                            "text": f.text, "reason": f.reason, "suggestion": f.suggestion })
+                })
+                .collect(),
+            _ => json!([]),
+        };
+        Self {
+            code: exit::USAGE,
+            message: error.to_string(),
+            details,
+        }
+    }
+}

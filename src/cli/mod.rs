@@ -1,0 +1,20 @@
+//! The command line: one file per command (its arguments and its `run`), rendering, exit codes.
+//!
+//! Invariant: only this layer prints, and only through `out`.
+
+mod args;
+mod check;
+mod dispatch;
+mod explain;
+mod failure;
+mod init;
+mod out;
+mod profile;
+pub mod progress;
+pub mod render;
+pub mod runs;
+mod truth;
+
+pub use args::{Cli, Command, Global};
+pub use dispatch::main;
+pub use failure::Failure;

@@ -1,0 +1,11 @@
+//! Records as screens and documents. Pure: text comes out, nothing is printed here.
+
+mod fold;
+mod paint;
+mod screen;
+mod sections;
+mod summary;
+pub mod table;
+
+pub use paint::{Meaning, Style};
+pub use screen::{json, run};

@@ -1,0 +1,376 @@
+//! A link to a host: the way to run our scripts there, and to start the engine's far half.
+//!
+//! Invariants: all work on a peer goes over one ssh connection; a local peer is driven by the same scripts. A reply is
+//! only believed when it is framed by the nonce of its own call.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::host::process::{self, Heard, Session};
+use crate::host::{clock, signals};
+use crate::model::invocation::Invocation;
+use crate::model::policy::Remote;
+use crate::tool::{remote, ssh};
+
+/// Silence longer than this means that the far shell hangs.
+const SILENCE: Duration = Duration::from_secs(120);
+
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("{message}")]
+    Offline { message: String, hint: String },
+    #[error("{message}")]
+    Failed { message: String, hint: String },
+    #[error("stopped by a signal")]
+    Stopped,
+}
+
+impl LinkError {
+    pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Failed {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// How a host is reached.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// For messages: the site or peer name.
+    pub name: String,
+    way: Way,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    Local,
+    Ssh {
+        remote: Remote,
+        socket: PathBuf,
+        persist: u64,
+        timeout: u64,
+    },
+}
+
+/// An open session of the agent script: while it lives, the lock is held.
+pub struct Agent {
+    session: Session,
+    nonce: String,
+    heard: Vec<u8>,
+    /// Dropped first: its thread holds a copy of the pipe whose end tells the script that we are done.
+    beat: Option<std::sync::mpsc::Sender<()>>,
+    /// What the login shell printed before our script began.
+    pub noise: Vec<u8>,
+}
+
+impl Link {
+    pub fn local(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            way: Way::Local,
+        }
+    }
+
+    pub fn ssh(name: &str, remote: &Remote, socket: PathBuf, persist: u64, timeout: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            way: Way::Ssh {
+                remote: remote.clone(),
+                socket,
+                persist,
+                timeout,
+            },
+        }
+    }
+
+    pub fn is_remote(&self) -> bool {
+        matches!(self.way, Way::Ssh { .. })
+    }
+
+    fn invocation(&self, first: bool) -> Invocation {
+        match &self.way {
+            Way::Local => Invocation::new("/bin/sh").args(["-c", remote::LOADER]),
+            Way::Ssh {
+                remote: r,
+                socket,
+                persist,
+                timeout,
+            } => Invocation::new("ssh").args(if first {
+                ssh::first_session(r, socket, *persist, *timeout)
+            } else {
+                ssh::session(r, socket, remote::REMOTE_COMMAND)
+            }),
+        }
+    }
+
+    /// Runs a script to its end; returns what it said between its frame.
+    pub fn call(
+        &self,
+        script: &str,
+        parameters: &[&str],
+        data: &[u8],
+    ) -> Result<Vec<u8>, LinkError> {
+        self.call_with_nonce(script, parameters, data)
+            .map(|(body, _)| body)
+    }
+
+    /// As [`Link::call`], with the nonce that frames parts inside the answer.
+    pub fn call_with_nonce(
+        &self,
+        script: &str,
+        parameters: &[&str],
+        data: &[u8],
+    ) -> Result<(Vec<u8>, String), LinkError> {
+        let nonce = nonce();
+        let mut all = vec![nonce.as_str()];
+        all.extend(parameters);
+        let mut stdin = remote::encode(script, &all).ok_or_else(|| self.unsendable())?;
+        stdin.extend_from_slice(data);
+        let out = process::run(&self.invocation(false), stdin).map_err(|e| {
+            LinkError::failed(
+                format!("cannot start a shell for {}: {e}", self.name),
+                "ubos-sync doctor",
+            )
+        })?;
+        match remote::framed(&out.stdout, &nonce) {
+            Some((_, body)) => Ok((body.to_vec(), nonce)),
+            None if signals::stop_wish().is_some() => Err(LinkError::Stopped),
+            None => Err(self.broken(&out.stderr)),
+        }
+    }
+
+    /// Opens the agent and waits for its first answer (everything up to its END).
+    pub fn open_agent(
+        &self,
+        parameters: &[&str],
+        stderr: &Path,
+    ) -> Result<(Agent, Vec<u8>), LinkError> {
+        let nonce = nonce();
+        let mut all = vec![nonce.as_str()];
+        all.extend(parameters);
+        let stdin = remote::encode(remote::AGENT, &all).ok_or_else(|| self.unsendable())?;
+        let file = process::error_file(stderr).map_err(|e| {
+            LinkError::failed(
+                format!("cannot write {}: {e}", stderr.display()),
+                "ls -ld the directory",
+            )
+        })?;
+        let mut session = Session::start(&self.invocation(true), file).map_err(|e| {
+            LinkError::failed(
+                format!("cannot start ssh for {}: {e}", self.name),
+                "install openssh-client",
+            )
+        })?;
+        // A connection that failed is read from its error text below, not from a broken pipe.
+        let _ = session.send(&stdin);
+        let end = format!("{nonce} END\n");
+        let mut heard = Vec::new();
+        let mut last = clock::monotonic();
+        loop {
+            match session.hear(Duration::from_millis(100)) {
+                Heard::Bytes(bytes) => {
+                    let from = heard.len().saturating_sub(end.len());
+                    heard.extend_from_slice(&bytes);
+                    last = clock::monotonic();
+                    if remote::find(&heard[from..], end.as_bytes()).is_some() {
+                        break;
+                    }
+                }
+                Heard::Nothing if signals::stop_wish().is_some() => return Err(LinkError::Stopped),
+                Heard::Nothing if last.elapsed() < SILENCE => {}
+                Heard::Nothing => {
+                    return Err(LinkError::failed(
+                        format!("{} has said nothing for {} s", self.name, SILENCE.as_secs()),
+                        format!("ubos-sync doctor {}", self.name),
+                    ));
+                }
+                Heard::End => {
+                    session.wait(Duration::from_secs(2));
+                    return Err(self.broken(&std::fs::read(stderr).unwrap_or_default()));
+                }
+            }
+        }
+        let (noise, body) = remote::framed(&heard, &nonce).ok_or_else(|| self.broken(b""))?;
+        let (noise, body) = (noise.to_vec(), body.to_vec());
+        let beat = beat(&session);
+        let agent = Agent {
+            session,
+            nonce,
+            heard: Vec::new(),
+            beat,
+            noise,
+        };
+        Ok((agent, body))
+    }
+
+    /// The program that the engine takes for ssh: it starts `<rundir>/engine.sh` on this link's host.
+    pub fn engine_starter(&self, rundir: &str) -> String {
+        let skip = "while [ $# -gt 0 ] && [ \"$1\" != -server ]; do shift; done\n";
+        match &self.way {
+            Way::Local => format!(
+                "#!/bin/sh\n{skip}exec /bin/sh {} \"$@\"\n",
+                quote(&format!("{rundir}/engine.sh"))
+            ),
+            Way::Ssh {
+                remote: r, socket, ..
+            } => {
+                let octal: String = format!("{rundir}/engine.sh")
+                    .bytes()
+                    .map(|b| format!("\\{b:03o}"))
+                    .collect();
+                // Digits and backslashes only: no login shell can misread it.
+                let started = |arguments: &str| {
+                    let command = format!(
+                        "exec sh -c 'f=$(printf \"{octal}\") && exec sh \"$f\" {arguments}'"
+                    );
+                    let words: Vec<String> = ssh::session(r, socket, &command)
+                        .iter()
+                        .map(|a| quote(a))
+                        .collect();
+                    let ssh = process::which("ssh").unwrap_or_else(|| "ssh".into());
+                    format!(
+                        "exec {} {}",
+                        quote(&ssh.display().to_string()),
+                        words.join(" ")
+                    )
+                };
+                // The client names the protocol: 2.51 knows only the old one, and 2.52 serves it when it is not told otherwise.
+                format!(
+                    "#!/bin/sh\n{skip}case ${{2-}} in\n__new-rpc-mode) {} ;;\n*) {} ;;\nesac\n",
+                    started("-server __new-rpc-mode"),
+                    started("-server"),
+                )
+            }
+        }
+    }
+
+    /// Whether the host answers at all, over a connection of its own.
+    pub fn probe(&self) -> Result<(), LinkError> {
+        let Way::Ssh {
+            remote: r, timeout, ..
+        } = &self.way
+        else {
+            return Ok(());
+        };
+        let what = Invocation::new("ssh").args(ssh::probe(r, *timeout));
+        let out = process::run(&what, Vec::new()).map_err(|e| {
+            LinkError::failed(format!("cannot start ssh: {e}"), "install openssh-client")
+        })?;
+        if out.code == Some(255) {
+            return Err(self.broken(&out.stderr));
+        }
+        Ok(())
+    }
+
+    fn unsendable(&self) -> LinkError {
+        LinkError::failed(
+            format!(
+                "a path for {} holds a line break and cannot be used",
+                self.name
+            ),
+            "rename it",
+        )
+    }
+
+    fn broken(&self, stderr: &[u8]) -> LinkError {
+        let said = String::from_utf8_lossy(stderr).into_owned();
+        match &self.way {
+            Way::Ssh { remote, .. } => {
+                let (away, message, hint) = ssh::explain_failure(remote, &said);
+                if away {
+                    LinkError::Offline { message, hint }
+                } else {
+                    LinkError::Failed { message, hint }
+                }
+            }
+            Way::Local => LinkError::failed(
+                format!(
+                    "a local script stopped half-way: {}",
+                    crate::model::text::neutral(said.trim().lines().last().unwrap_or("no message"))
+                ),
+                "ubos-sync doctor",
+            ),
+        }
+    }
+}
+
+impl Agent {
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// Asks for the host's clock; returns (its nanoseconds, ours before, ours after).
+    pub fn clock(&mut self) -> Option<(i128, i128, i128)> {
+        let before = clock::now_ns();
+        self.session.send(b"clock\n").ok()?;
+        let mark = format!("{} CLOCK ", self.nonce);
+        let until = clock::monotonic() + Duration::from_secs(10);
+        self.heard.clear();
+        while clock::monotonic() < until {
+            match self.session.hear(Duration::from_millis(50)) {
+                Heard::Bytes(b) => self.heard.extend_from_slice(&b),
+                Heard::Nothing => {}
+                Heard::End => return None,
+            }
+            if let Some(at) = remote::find(&self.heard, mark.as_bytes()) {
+                let rest = &self.heard[at + mark.len()..];
+                if let Some(end) = rest.iter().position(|b| *b == b'\n') {
+                    let theirs = crate::tool::facts::seconds(&rest[..end])?;
+                    return Some((theirs, before, clock::now_ns()));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether the session (and with it the lock) still stands.
+    pub fn is_open(&mut self) -> bool {
+        self.session.wait(Duration::ZERO).is_none()
+    }
+}
+
+impl Agent {
+    /// Says goodbye without waiting for the answer; dropping waits. With two agents both can end at once.
+    pub fn dismiss(&mut self) {
+        self.beat = None;
+        self.session.close_stdin();
+    }
+}
+
+impl Drop for Agent {
+    /// Lets the lock go and waits for that, so that the next run does not meet a lock that is on its way out.
+    fn drop(&mut self) {
+        self.dismiss();
+        self.session.wait(Duration::from_secs(8));
+    }
+}
+
+/// A line every five seconds, for as long as the returned sender lives.
+fn beat(session: &Session) -> Option<std::sync::mpsc::Sender<()>> {
+    use std::io::Write;
+    let mut pipe = session.clone_stdin()?;
+    let (keep, gone) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
+            gone.recv_timeout(Duration::from_secs(5))
+        {
+            if pipe.write_all(b"beat\n").is_err() {
+                return;
+            }
+        }
+    });
+    Some(keep)
+}
+
+/// 128 random bits in hex: frames replies so that nothing a file is called can imitate them.
+pub fn nonce() -> String {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let half = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", half(), half())
+}
+
+/// A word for a POSIX shell.
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}

@@ -1,0 +1,9 @@
+//! The only door to the world: clock, files, processes, signals, and the links to hosts.
+
+pub mod clock;
+pub mod files;
+pub mod link;
+pub mod plain_files;
+pub mod policy_file;
+pub mod process;
+pub mod signals;

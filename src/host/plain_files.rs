@@ -1,0 +1,60 @@
+//! Small files that a command writes or looks at for a person: starters, markers, profiles.
+//!
+//! Invariant: nothing that exists is overwritten, but by `replace`, which is whole or not at all.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes a file that must not exist yet (a dangling link counts as existing).
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Puts a file in place of another in one step.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut temp = tempfile::Builder::new()
+        .prefix(".ubos-sync.")
+        .tempfile_in(dir)?;
+    temp.write_all(bytes)?;
+    temp.as_file().sync_all()?;
+    temp.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// The bytes of a file, `None` when there is none.
+pub fn read_if_any(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// Whether the path itself (not what it links to) is a directory.
+pub fn is_dir(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|m| m.is_dir())
+}
+
+/// Whether the path is, or leads to, a directory.
+pub fn leads_to_dir(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Whether anything is there, a dangling link included.
+pub fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// The absolute form of a path that a user typed.
+pub fn absolute(path: &Path) -> io::Result<std::path::PathBuf> {
+    let joined = std::env::current_dir()?.join(path);
+    Ok(crate::model::policy::normal(&joined).unwrap_or(joined))
+}

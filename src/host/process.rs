@@ -1,0 +1,248 @@
+//! Starting and ending processes: the one place where a program is run.
+//!
+//! Invariants: a child gets a scrubbed environment and a process group of its own, so that it can be ended with all it
+//! started; its standard input is a pipe of ours or nothing; no shell sees text of a user.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, PipeWriter, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use crate::host::clock;
+use crate::model::invocation::Invocation;
+
+/// How a child ended and what it said.
+#[derive(Debug)]
+pub struct Output {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+/// Absolute directories of PATH: a relative one would make the current directory decide what runs.
+pub fn search_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sound: Vec<PathBuf> = std::env::split_paths(&path)
+        .filter(|p| p.is_absolute())
+        .collect();
+    let joined = std::env::join_paths(sound).unwrap_or_default();
+    if joined.is_empty() {
+        return OsString::from("/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin");
+    }
+    joined
+}
+
+/// Where a program is, if it is installed.
+pub fn which(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|p| p.is_file());
+    }
+    std::env::split_paths(&search_path())
+        .map(|dir| dir.join(program))
+        .find(|p| rustix::fs::access(p, rustix::fs::Access::EXEC_OK).is_ok() && p.is_file())
+}
+
+fn environment(extra: &[(String, OsString)]) -> HashMap<OsString, OsString> {
+    let mut env = HashMap::new();
+    env.insert("PATH".into(), search_path());
+    for key in ["HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK"] {
+        if let Some(value) = std::env::var_os(key) {
+            env.insert(key.into(), value);
+        }
+    }
+    env.insert("LC_ALL".into(), "C".into());
+    env.insert("TZ".into(), "UTC".into());
+    for (key, value) in extra {
+        env.insert(key.into(), value.clone());
+    }
+    env
+}
+
+fn expression(what: &Invocation) -> duct::Expression {
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    duct::cmd(&what.program, &what.args)
+        .full_env(environment(&what.env))
+        .unchecked()
+        .before_spawn(|command| {
+            command.process_group(0);
+            Ok(())
+        })
+}
+
+/// Runs to the end with the given standard input and returns what it said.
+pub fn run(what: &Invocation, stdin: Vec<u8>) -> io::Result<Output> {
+    let out = expression(what)
+        .stdin_bytes(stdin)
+        .stdout_capture()
+        .stderr_capture()
+        .run()?;
+    Ok(Output {
+        code: out.status.code(),
+        stdout: out.stdout,
+        stderr: out.stderr,
+    })
+}
+
+/// This machine's name, without its domain.
+pub fn host_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// The user we run as, for the record.
+pub fn user() -> String {
+    std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| format!("uid {}", rustix::process::geteuid().as_raw()))
+}
+
+/// Whether a process of that number exists.
+pub fn is_running(pid: u32) -> bool {
+    i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .is_some_and(|p| rustix::process::test_kill_process(p) != Err(rustix::io::Errno::SRCH))
+}
+
+/// A child that is talked to while it runs.
+pub struct Session {
+    handle: duct::Handle,
+    stdin: Option<PipeWriter>,
+    /// Behind a mutex only so that a session may be looked at from several threads.
+    chunks: Mutex<Receiver<Vec<u8>>>,
+    ended: bool,
+}
+
+/// What a wait for output brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    Bytes(Vec<u8>),
+    Nothing,
+    End,
+}
+
+impl Session {
+    /// Starts a child; its errors go to a file, so that they outlive us and no pipe of ours can block it.
+    pub fn start(what: &Invocation, stderr: File) -> io::Result<Session> {
+        let (child_in, stdin) = io::pipe()?;
+        let (mut stdout, child_out) = io::pipe()?;
+        let handle = expression(what)
+            .stdin_file(child_in)
+            .stdout_file(child_out)
+            .stderr_file(stderr)
+            .start()?;
+        let (send, chunks) = mpsc::sync_channel(64);
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(n @ 1..) = stdout.read(&mut buffer) {
+                if send.send(buffer[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Session {
+            handle,
+            stdin: Some(stdin),
+            chunks: Mutex::new(chunks),
+            ended: false,
+        })
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stdin {
+            Some(pipe) => pipe.write_all(bytes).and_then(|()| pipe.flush()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// The pipe itself, for a thread that keeps the child informed.
+    pub fn clone_stdin(&self) -> Option<PipeWriter> {
+        self.stdin.as_ref()?.try_clone().ok()
+    }
+
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    pub fn hear(&mut self, patience: Duration) -> Heard {
+        if self.ended {
+            return Heard::End;
+        }
+        let chunks = match self.chunks.get_mut() {
+            Ok(chunks) => chunks,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        match chunks.recv_timeout(patience) {
+            Ok(bytes) => Heard::Bytes(bytes),
+            Err(RecvTimeoutError::Timeout) => Heard::Nothing,
+            Err(RecvTimeoutError::Disconnected) => {
+                self.ended = true;
+                Heard::End
+            }
+        }
+    }
+
+    /// Waits for the end at most so long; the exit code (`Some(None)`: a signal), or `None` when it still runs.
+    pub fn wait(&mut self, patience: Duration) -> Option<Option<i32>> {
+        let until = clock::monotonic() + patience;
+        loop {
+            match self.handle.try_wait() {
+                Ok(Some(out)) => return Some(out.status.code()),
+                Ok(None) if clock::monotonic() < until => clock::sleep(Duration::from_millis(5)),
+                Ok(None) => return None,
+                Err(_) => return Some(None),
+            }
+        }
+    }
+
+    /// Ends the child and everything it started: TERM, then KILL to its process group.
+    pub fn end(&mut self, patience: Duration) {
+        self.close_stdin();
+        if self.wait(Duration::ZERO).is_some() {
+            return;
+        }
+        self.signal(rustix::process::Signal::TERM);
+        if self.wait(patience).is_none() {
+            self.signal(rustix::process::Signal::KILL);
+            self.wait(Duration::from_secs(5));
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        for pid in self.handle.pids() {
+            let pid = i32::try_from(pid)
+                .ok()
+                .and_then(rustix::process::Pid::from_raw);
+            if let Some(pid) = pid {
+                let _ = rustix::process::kill_process_group(pid, signal);
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end(Duration::from_secs(3));
+    }
+}
+
+/// A file for the errors of a child, private, emptied.
+pub fn error_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}

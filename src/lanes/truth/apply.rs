@@ -1,0 +1,459 @@
+//! Carrying a guarded plan out: arm, let the engine proceed, verify, commit.
+//!
+//! Invariants: apply takes the guarded plan by value, with proof of both locks (the [`Pair`] inside the proposal), of the
+//! snapshot ([`Armed`]) and of an open record; what was done is committed even when something failed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use crate::audit::store::OpenRun;
+use crate::host::link::LinkError;
+use crate::lanes::truth::commit::{self, Generation};
+use crate::lanes::truth::engine::{self, EngineError, Job};
+use crate::lanes::truth::facts::{root_key, rules_key};
+use crate::lanes::truth::hosts::Pair;
+use crate::lanes::truth::propose::{Proposal, Request, Work, save_index};
+use crate::lanes::truth::verify::{self, Verified};
+use crate::lanes::truth::{base, content};
+use crate::model::entry::Entry;
+use crate::model::guards::GuardedPlan;
+use crate::model::path::RelPath;
+use crate::model::plan::{Change, Side, TruthPlan};
+use crate::model::record::{KeptDoc, ResultWord};
+use crate::model::scope::{CHUNK, Item};
+use crate::model::tree::{Stat, Tree, What};
+use crate::tool::remote;
+
+/// What came of an apply.
+#[derive(Default)]
+pub struct Applied {
+    pub results: Vec<Verified>,
+    pub kept: Vec<KeptDoc>,
+    pub generation: Option<String>,
+    pub engine_said: Vec<String>,
+    pub notes: Vec<(RelPath, String)>,
+    /// The engine or the connection broke off: what was said, and whether it was a wish of ours.
+    pub broke: Option<Broke>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broke {
+    Stopped,
+    Lost(String),
+    Failed(String),
+    /// Something changed between the plan and its execution; nothing was touched.
+    Moved(String),
+}
+
+/// Proof that the plan lies where a later run finds it, and that what the engine cannot keep has been copied.
+struct Armed(());
+
+/// Carries the plan out. `record` is the open record of this run: there is no effect without one.
+pub fn apply(
+    mut p: Proposal,
+    guarded: GuardedPlan,
+    request: &Request,
+    record: &OpenRun,
+) -> Applied {
+    let _ = record;
+    let (plan, _) = guarded.into_parts();
+    let mut out = Applied::default();
+    let keep = request.policy.snapshots.keep;
+    let Some(mut work) = p.work.take() else {
+        // Nothing travels, but both sides may have come to agree by themselves.
+        if !p.agreed.is_empty() || p.base.generation.is_none() || facts_moved(&p, request) {
+            match advance(&p, request, &plan, &[], false, keep) {
+                Ok(()) => out.generation = Some(request.run.to_owned()),
+                Err(e) => out.broke = Some(Broke::Failed(e.to_string())),
+            }
+        }
+        save_index(&p.pair, &p.index);
+        return out;
+    };
+    request
+        .progress
+        .phase("carrying it out", Some(work.scope.items.len() as u64));
+    if let Err(why) = unmoved(&p, &work.scope.items[..start_of_rest(&work)]) {
+        commit::discard(&p.pair, request.run);
+        out.broke = Some(Broke::Moved(why));
+        return out;
+    }
+    sweep_up(&p);
+    let armed = match arm(&p.pair, request.run, &plan, &work) {
+        Ok(armed) => armed,
+        Err(e) => {
+            commit::discard(&p.pair, request.run);
+            out.broke = Some(Broke::Failed(e.to_string()));
+            return out;
+        }
+    };
+    let said = proceed(&mut p, &mut work, request, &plan, &mut out, &armed);
+    put_back(&p.pair, &work, &plan.changes, &mut out.notes);
+    request.progress.phase("verifying both sides", None);
+    match verify::verify(&p.pair, &p.judge, &plan.changes, &said, &mut p.index) {
+        Ok(results) => out.results = results,
+        Err(e) => {
+            out.broke = Some(Broke::Lost(e.to_string()));
+            return out;
+        }
+    }
+    out.kept = kept(&p.pair, &work, &plan.changes, &mut out.notes);
+    let with_archives = out.broke.is_none();
+    match advance(&p, request, &plan, &out.results, with_archives, keep) {
+        Ok(()) => out.generation = Some(request.run.to_owned()),
+        Err(e) => out.broke = Some(Broke::Lost(e.to_string())),
+    }
+    save_index(&p.pair, &p.index);
+    for (c, v) in plan.changes.iter().zip(&out.results) {
+        if let Some(note) = &v.note {
+            out.notes.push((c.path.clone(), note.clone()));
+        }
+    }
+    request.progress.done();
+    out
+}
+
+/// What is about to change is looked at once more: the engine takes what it finds for what was planned. A target that was
+/// edited since must not be overwritten, and something born in a directory that goes as a whole must not be carried or
+/// deleted unseen. A source that merely grew is no reason to wait: it travels as it is.
+fn unmoved(p: &Proposal, items: &[Item]) -> Result<(), String> {
+    let one = |side| {
+        let (host, replica) = match side {
+            Side::Local => (&p.pair.local, &p.local),
+            Side::Peer => (&p.pair.peer, &p.peer),
+        };
+        let look = |whole| {
+            let of = items.iter().filter(|i| i.whole == whole);
+            let paths: Vec<RelPath> = of.map(|i| i.path.clone()).collect();
+            content::look(
+                &host.link,
+                &host.root_given,
+                &host.said.style,
+                whole,
+                &paths,
+            )
+        };
+        let mut now = look(true).map_err(|e| e.to_string())?;
+        now.extend(look(false).map_err(|e| e.to_string())?);
+        match surprise(side, &replica.tree, items, &now) {
+            None => Ok(()),
+            Some(path) => Err(format!(
+                "{path} appeared or changed on {} after the plan was made",
+                host.name
+            )),
+        }
+    };
+    std::thread::scope(|s| {
+        let far = s.spawn(|| one(Side::Peer));
+        one(Side::Local)?;
+        far.join()
+            .unwrap_or_else(|_| Err("the last look at the peer ended unexpectedly".into()))
+    })
+}
+
+/// The first path that is not as the plan knew it.
+fn surprise(
+    side: Side,
+    tree: &Tree,
+    items: &[Item],
+    now: &BTreeMap<RelPath, Stat>,
+) -> Option<RelPath> {
+    let targets: HashSet<&[u8]> = items
+        .iter()
+        .filter(|i| i.to == side)
+        .map(|i| i.path.as_bytes())
+        .collect();
+    let known = |path: &RelPath, stat: &Stat| {
+        let apart = |a: &[u8]| RelPath::new(a).is_some_and(|a| tree.apart.contains_key(&a));
+        if tree.apart.contains_key(path) || path.ancestors().any(apart) {
+            return true;
+        }
+        let is_target =
+            targets.contains(path.as_bytes()) || path.ancestors().any(|a| targets.contains(a));
+        tree.truth.get(path).is_some_and(|was| {
+            was.what == stat.what && (stat.what == What::Dir || !is_target || was == stat)
+        })
+    };
+    let gone = items
+        .iter()
+        .map(|i| &i.path)
+        .find(|p| tree.truth.contains_key(*p) && !now.contains_key(*p));
+    gone.or_else(|| now.iter().find(|(p, s)| !known(p, s)).map(|(p, _)| p))
+        .cloned()
+}
+
+/// Removes what dead runs of the engine left behind. Both locks are ours, so no live one can need it.
+fn sweep_up(p: &Proposal) {
+    for (host, replica) in [(&p.pair.local, &p.local), (&p.pair.peer, &p.peer)] {
+        if !replica.tree.litter.is_empty() {
+            let _ = host.link.call(
+                remote::SWEEP_UP,
+                &[&host.root_given],
+                &content::listed(&replica.tree.litter),
+            );
+        }
+    }
+}
+
+/// A name as `printf %b` reads it back, whatever its bytes are: a parameter is one line of text.
+fn octal(name: &[u8]) -> String {
+    name.iter().map(|b| format!("\\0{b:03o}")).collect()
+}
+
+fn arm(pair: &Pair, run: &str, plan: &TruthPlan, work: &Work) -> Result<Armed, LinkError> {
+    let one = |side: Side| {
+        let host = if side == Side::Local {
+            &pair.local
+        } else {
+            &pair.peer
+        };
+        let copies: Vec<String> = plan
+            .changes
+            .iter()
+            .filter(|c| c.to == side && work.own_copies.contains(&c.path))
+            .map(|c| octal(c.path.as_bytes()))
+            .collect();
+        let n = copies.len().to_string();
+        let mut parameters: Vec<&str> =
+            vec![&host.state_given, &host.root_given, &pair.id, run, &n];
+        parameters.extend(copies.iter().map(String::as_str));
+        host.link
+            .call(
+                remote::ARM,
+                &parameters,
+                &base::pending_bytes(plan, Side::Local),
+            )
+            .map(|_| ())
+    };
+    std::thread::scope(|s| {
+        let far = s.spawn(|| one(Side::Peer));
+        one(Side::Local)?;
+        far.join().unwrap_or_else(|_| {
+            Err(LinkError::failed(
+                "the snapshot ended unexpectedly",
+                "run it again",
+            ))
+        })
+    })?;
+    Ok(Armed(()))
+}
+
+/// How many items the first engine was given.
+fn start_of_rest(work: &Work) -> usize {
+    CHUNK.min(work.scope.items.len())
+}
+
+/// The first engine waits at its question; further parts of a large plan follow one by one.
+fn proceed(
+    p: &mut Proposal,
+    work: &mut Work,
+    request: &Request,
+    plan: &TruthPlan,
+    out: &mut Applied,
+    _armed: &Armed,
+) -> HashMap<Vec<u8>, String> {
+    let biggest = plan.changes.iter().map(Change::bytes).max().unwrap_or(0);
+    // Ten minutes, and for a huge file the time it takes at 100 kB/s: one file shows no progress of its own.
+    let patience = Duration::from_secs(600 + biggest / 100_000);
+    let mut said = HashMap::new();
+    let mut number = 1;
+    let mut start = start_of_rest(work);
+    loop {
+        let locks = (&mut p.pair.local.agent, &mut p.pair.peer.agent);
+        let mut still_locked = || locks.0.is_open() && locks.1.is_open();
+        let ended = work
+            .engine
+            .proceed(patience, request.progress, &mut still_locked);
+        for line in work
+            .engine
+            .said()
+            .split(|b| *b == b'\n')
+            .filter(|l| !l.is_empty())
+        {
+            out.engine_said
+                .push(crate::model::text::neutral_bytes(line));
+        }
+        match ended {
+            Ok(ended) => said.extend(ended.failures),
+            Err(e) => {
+                out.broke = Some(broke(e));
+                return said;
+            }
+        }
+        if start >= work.scope.items.len() {
+            return said;
+        }
+        let end = (start + CHUNK).min(work.scope.items.len());
+        number += 1;
+        let job = Job {
+            profile: &work.profile,
+            rundir: &work.rundir,
+            peer_rundir: &work.peer_rundir,
+            local_root: p.pair.local.said.root.as_deref().unwrap_or_default(),
+            peer_root: p.pair.peer.said.root.as_deref().unwrap_or_default(),
+            number,
+            items: &work.scope.items[start..end],
+            ignore: &work.scope.ignore,
+            backup_not: &work.own_copies,
+            keep_marker_check: work.keep_marker_check,
+        };
+        match engine::ask(&p.pair, &job, request.progress) {
+            Ok(next) => work.engine = next,
+            Err(e) => {
+                out.broke = Some(broke(e));
+                return said;
+            }
+        }
+        if let Err(why) = unmoved(p, &work.scope.items[start..end]) {
+            out.broke = Some(Broke::Failed(format!(
+                "{why}; the rest is left to the next run"
+            )));
+            return said;
+        }
+        start = end;
+    }
+}
+
+fn broke(e: EngineError) -> Broke {
+    match e {
+        EngineError::Stopped => Broke::Stopped,
+        EngineError::Lost(s) => Broke::Lost(s),
+        e => Broke::Failed(e.to_string()),
+    }
+}
+
+/// What went with a whole directory although it was not in the plan (state born there after the last look) comes back.
+fn put_back(pair: &Pair, work: &Work, changes: &[Change], notes: &mut Vec<(RelPath, String)>) {
+    let planned: HashSet<&RelPath> = changes.iter().map(|c| &c.path).collect();
+    for (side, host, rundir) in [
+        (Side::Local, &pair.local, &work.rundir.display().to_string()),
+        (Side::Peer, &pair.peer, &work.peer_rundir),
+    ] {
+        let taken = |c: &&Change| c.to == side && c.target.as_ref().is_some_and(Entry::is_dir);
+        let dirs: Vec<RelPath> = changes
+            .iter()
+            .filter(taken)
+            .map(|c| c.path.clone())
+            .collect();
+        let backup = format!("{rundir}/backup");
+        let style = &host.said.style;
+        let found = content::look(&host.link, &backup, style, true, &dirs).unwrap_or_default();
+        let lost: Vec<RelPath> = found
+            .into_iter()
+            .filter(|(path, stat)| stat.what != What::Dir && !planned.contains(path))
+            .map(|(path, _)| path)
+            .collect();
+        if lost.is_empty() {
+            continue;
+        }
+        let said = host.link.call(
+            remote::PUT_BACK,
+            &[&host.root_given, &backup],
+            &content::listed(&lost),
+        );
+        let back = said.is_ok_and(|body| !body.starts_with(b"left"));
+        for path in lost {
+            let what = if back {
+                format!(
+                    "born on {} in a directory that was being deleted; it was put back",
+                    host.name
+                )
+            } else {
+                format!(
+                    "born on {} in a directory that was being deleted; it lies in {backup}",
+                    host.name
+                )
+            };
+            notes.push((path, what));
+        }
+    }
+}
+
+/// Where the versions lie that were replaced or deleted. One that is missing is said, loudly.
+fn kept(
+    pair: &Pair,
+    work: &Work,
+    changes: &[Change],
+    notes: &mut Vec<(RelPath, String)>,
+) -> Vec<KeptDoc> {
+    let mut out = Vec::new();
+    let local = work.rundir.display().to_string();
+    for (side, host, rundir) in [
+        (Side::Local, &pair.local, local.as_str()),
+        (Side::Peer, &pair.peer, work.peer_rundir.as_str()),
+    ] {
+        match verify::kept(host, rundir, side, changes) {
+            Ok(found) => out.extend(found.iter().map(|path| KeptDoc {
+                path: path.lossy(),
+                path_hex: path.hex_if_not_utf8(),
+                side: side.word().into(),
+                at: format!("{rundir}/backup/{path}"),
+            })),
+            Err(e) => notes.push((
+                RelPath::root(),
+                format!(
+                    "the kept versions on {} could not be listed: {e}",
+                    host.name
+                ),
+            )),
+        }
+    }
+    out
+}
+
+/// Whether a fact about the pair is not yet in the base (its roots, its rules).
+fn facts_moved(p: &Proposal, request: &Request) -> bool {
+    let mut next = p.base.manifest.clone();
+    set_facts(&mut next, p, request);
+    next.facts != p.base.manifest.facts
+}
+
+fn set_facts(next: &mut crate::model::manifest::Manifest, p: &Proposal, request: &Request) {
+    for host in [&p.pair.local, &p.pair.peer] {
+        if let Some(root) = &host.said.root {
+            next.facts.insert(root_key(&host.name), root.clone());
+        }
+        next.facts
+            .insert(format!("unison {}", host.name), host.said.unison.clone());
+    }
+    next.facts.insert(
+        rules_key(&p.pair.local.name),
+        request.policy.truth.rules.digest(),
+    );
+}
+
+/// The base after this run: what both sides agree on now becomes current on both hosts.
+fn advance(
+    p: &Proposal,
+    request: &Request,
+    plan: &TruthPlan,
+    results: &[Verified],
+    with_archives: bool,
+    keep: u64,
+) -> Result<(), LinkError> {
+    let mut next = p.base.manifest.clone();
+    for (path, entry) in &p.agreed {
+        match entry {
+            Some(e) => next.entries.insert(path.clone(), e.clone()),
+            None => next.entries.remove(path),
+        };
+    }
+    for (c, v) in plan.changes.iter().zip(results) {
+        if v.result == ResultWord::Done {
+            match &v.now {
+                Some(e) => next.entries.insert(c.path.clone(), e.clone()),
+                None => next.entries.remove(&c.path),
+            };
+        }
+    }
+    set_facts(&mut next, p, request);
+    let generation = Generation {
+        run: request.run,
+        from: p.base.generation.as_deref(),
+        serial: p.base.serial + 1,
+        old: &p.base.manifest,
+        new: &next,
+        with_run_archives: with_archives,
+    };
+    commit::commit(&p.pair, &generation, keep)
+}

@@ -1,0 +1,245 @@
+//! What both sides last had in common: the newest generation that both hold, and what dead runs had already delivered.
+//!
+//! Invariants: a base is only used when its digest is right and both hosts have it; an unfinished run is rolled forward
+//! (what it delivered is committed) before anything is planned.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::host::files;
+use crate::host::link::LinkError;
+use crate::lanes::truth::commit;
+use crate::lanes::truth::hosts::{Held, Pair};
+use crate::model::entry::Entry;
+use crate::model::manifest::{self, Manifest};
+use crate::model::path::RelPath;
+use crate::model::plan::{Side, TruthPlan};
+use crate::model::reconcile::Replica;
+use crate::tool::{remote, unison};
+
+/// The base of this run.
+#[derive(Debug, Clone, Default)]
+pub struct Base {
+    /// Name of the generation; `None` before the first.
+    pub generation: Option<String>,
+    /// The highest place in the sequence on either host. Names tell the time of whichever host drove, and clocks differ.
+    pub serial: u64,
+    pub manifest: Manifest,
+    /// Evidence of an earlier sync although no common generation was found.
+    pub lost: Option<String>,
+}
+
+const MOST: u64 = 1 << 30;
+
+/// The newest generation that both hosts hold and whose manifest is whole here.
+pub fn choose(pair: &Pair) -> Base {
+    let theirs = &pair.peer.said.generations;
+    let mut common: Vec<&Held> = pair
+        .local
+        .said
+        .generations
+        .iter()
+        .filter(|g| theirs.contains(g))
+        .collect();
+    common.sort();
+    let all = pair.local.said.generations.iter().chain(theirs);
+    let highest = all.map(|g| g.serial).max().unwrap_or(0);
+    for g in common.into_iter().rev() {
+        if let Some(manifest) = read(&archives(pair).join(&g.name).join("manifest"), &g.digest) {
+            return Base {
+                generation: Some(g.name.clone()),
+                serial: highest,
+                manifest,
+                lost: None,
+            };
+        }
+    }
+    Base {
+        serial: highest,
+        lost: evidence(pair),
+        ..Base::default()
+    }
+}
+
+fn evidence(pair: &Pair) -> Option<String> {
+    for host in [&pair.local, &pair.peer] {
+        if let Some(g) = host.said.generations.iter().max() {
+            return Some(format!("{} still has generation {}", host.name, g.name));
+        }
+        if host.said.synced {
+            return Some(format!("{} remembers an applied run", host.name));
+        }
+    }
+    None
+}
+
+fn read(path: &Path, digest: &str) -> Option<Manifest> {
+    let bytes = files::read_bounded(path, MOST).ok()?;
+    let found: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    (found == digest).then(|| Manifest::parse(&bytes))?
+}
+
+pub fn pair_dir(pair: &Pair) -> PathBuf {
+    Path::new(&pair.local.said.state)
+        .join("pairs")
+        .join(&pair.id)
+}
+
+fn archives(pair: &Pair) -> PathBuf {
+    pair_dir(pair).join("archives")
+}
+
+/// The plan of a run as it is laid down before its first effect: for each path what it will be, and what it was.
+pub fn pending_bytes(plan: &TruthPlan, driver: Side) -> Vec<u8> {
+    let mut out = Vec::new();
+    for c in &plan.changes {
+        // Named by role so that the other host can read it too: `d`river or `o`ther is the side that changes.
+        out.extend_from_slice(if c.to == driver { b"d\t" } else { b"o\t" });
+        match &c.source {
+            Some(entry) => manifest::write_entry(&mut out, &c.path, entry),
+            None => {
+                out.extend_from_slice(b"-\t");
+                out.extend_from_slice(&manifest::escape(c.path.as_bytes()));
+                out.push(b'\n');
+            }
+        }
+    }
+    out.extend_from_slice(b"end\n");
+    out
+}
+
+/// The paths of a pending plan and what each was to become.
+pub fn parse_pending(bytes: &[u8]) -> Option<Vec<(RelPath, Option<Entry>)>> {
+    let body = bytes.strip_suffix(b"end\n")?;
+    let mut out = Vec::new();
+    for line in body.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+        let mut f = line.split(|b| *b == b'\t');
+        let _who = f.next()?;
+        match f.next()? {
+            b"-" => out.push((RelPath::new(manifest::unescape(f.next()?)?)?, None)),
+            kind => {
+                let (p, e) = manifest::entry(kind, &mut f)?;
+                out.push((p, Some(e)));
+            }
+        }
+    }
+    Some(out)
+}
+
+/// A dead run's plan and what its engine said it had finished.
+pub struct Unfinished {
+    pub run: String,
+    changes: Vec<(RelPath, Option<Entry>)>,
+    finished: std::collections::HashSet<Vec<u8>>,
+}
+
+/// Every unfinished run that either host remembers, oldest first.
+pub fn unfinished(pair: &Pair) -> Result<Vec<Unfinished>, LinkError> {
+    let mut runs: Vec<&String> = pair
+        .local
+        .said
+        .pending
+        .iter()
+        .chain(&pair.peer.said.pending)
+        .collect();
+    runs.sort();
+    runs.dedup();
+    let mut out = Vec::new();
+    for run in runs {
+        let mut changes = None;
+        let mut finished = std::collections::HashSet::new();
+        // Both are asked: either may hold the plan, and the one that drove that run holds what its engine said.
+        for host in [&pair.local, &pair.peer] {
+            let (body, nonce) = host.link.call_with_nonce(
+                remote::PENDING,
+                &[&host.state_given, &pair.id, run],
+                &[],
+            )?;
+            let mark = format!("{nonce} SAID\n");
+            let Some(at) = remote::find(&body, mark.as_bytes()) else {
+                continue;
+            };
+            changes = changes.or_else(|| parse_pending(&body[..at]));
+            finished.extend(unison::finished(&body[at + mark.len()..]));
+        }
+        let Some(changes) = changes else { continue };
+        out.push(Unfinished {
+            run: run.clone(),
+            changes,
+            finished,
+        });
+    }
+    Ok(out)
+}
+
+/// The base after what a dead run delivered: a path counts as delivered when both sides show it so now, or when its engine
+/// had said so (its user may have changed or deleted it since).
+pub fn roll_forward(
+    base: &Manifest,
+    dead: &Unfinished,
+    local: &Replica,
+    peer: &Replica,
+) -> (Manifest, usize) {
+    let mut next = base.clone();
+    let mut delivered = 0;
+    for (path, becomes) in &dead.changes {
+        let shows = |r: &Replica| match (becomes, r.entries.get(path)) {
+            (Some(e), Some(now)) => e.same_content(now),
+            (None, None) => !r.tree.is_unknown(path) && !r.unread.contains(path),
+            _ => false,
+        };
+        let said = dead.finished.contains(path.as_bytes())
+            || path.ancestors().any(|a| dead.finished.contains(a));
+        if said || (shows(local) && shows(peer)) {
+            delivered += 1;
+            match becomes {
+                Some(e) => next.entries.insert(path.clone(), e.clone()),
+                None => next.entries.remove(path),
+            };
+            // A directory on the way to it was made with it.
+            for a in path.ancestors() {
+                if let Some(a) = RelPath::new(a)
+                    && !next.entries.contains_key(&a)
+                    && becomes.is_some()
+                    && let Some(e @ Entry::Dir { .. }) =
+                        local.entries.get(&a).or(peer.entries.get(&a))
+                {
+                    next.entries.insert(a, e.clone());
+                }
+            }
+        }
+    }
+    (next, delivered)
+}
+
+/// Commits what dead runs delivered as generations of their own. Returns (run, delivered) for the record.
+pub fn recover(
+    pair: &Pair,
+    base: &mut Base,
+    local: &Replica,
+    peer: &Replica,
+    keep: u64,
+) -> Result<Vec<(String, usize)>, LinkError> {
+    let mut told = Vec::new();
+    for dead in unfinished(pair)? {
+        let (next, delivered) = roll_forward(&base.manifest, &dead, local, peer);
+        let generation = commit::Generation {
+            run: &dead.run,
+            from: base.generation.as_deref(),
+            serial: base.serial + 1,
+            old: &base.manifest,
+            new: &next,
+            with_run_archives: false,
+        };
+        commit::commit(pair, &generation, keep)?;
+        base.generation = Some(dead.run.clone());
+        base.serial += 1;
+        base.manifest = next;
+        told.push((dead.run, delivered));
+    }
+    Ok(told)
+}

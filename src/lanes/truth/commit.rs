@@ -1,0 +1,112 @@
+//! The commit point: a new generation, prepared on both hosts, then made current by one rename on each.
+//!
+//! Invariant: nothing is current before both hosts hold it whole (same digest). When a crash falls between the two renames,
+//! the older common generation stays the base and the pending plan lets the next run roll forward.
+
+use crate::host::link::LinkError;
+use crate::lanes::truth::hosts::{Host, Pair};
+use crate::model::manifest::Manifest;
+use crate::tool::remote;
+
+pub struct Generation<'a> {
+    pub run: &'a str,
+    pub from: Option<&'a str>,
+    /// Higher than that of any generation on either host.
+    pub serial: u64,
+    pub old: &'a Manifest,
+    pub new: &'a Manifest,
+    /// Whether the run's own working copy of the engine's archives goes in, or those of the generation before.
+    pub with_run_archives: bool,
+}
+
+pub fn commit(pair: &Pair, g: &Generation, keep: u64) -> Result<(), LinkError> {
+    let mut digests = prepare(pair, g, keep, "", &g.old.delta(g.new))?;
+    if digests.0 != digests.1 {
+        // A host's copy of the old manifest is damaged: this time it gets all of the new one.
+        let all = Manifest::default().delta(g.new);
+        digests = prepare(pair, g, keep, "whole", &all)?;
+    }
+    let (near, far) = digests;
+    if near != far || near.len() != 64 {
+        return Err(LinkError::failed(
+            format!(
+                "{} and {} did not prepare the same base; the old one stays current",
+                pair.local.name, pair.peer.name
+            ),
+            "run it again",
+        ));
+    }
+    // The peer first: its rename is the one that can fail for reasons outside this machine.
+    call(&pair.peer, pair, g, "publish", keep, &near, &[])?;
+    call(&pair.local, pair, g, "publish", keep, &near, &[])?;
+    Ok(())
+}
+
+/// Lays the generation down on both hosts at once; the digests of what each then has.
+fn prepare(
+    pair: &Pair,
+    g: &Generation,
+    keep: u64,
+    how: &str,
+    data: &[u8],
+) -> Result<(String, String), LinkError> {
+    let step = if g.with_run_archives {
+        "prepare"
+    } else {
+        "recover"
+    };
+    let one = |host: &Host| {
+        let body = call(host, pair, g, step, keep, how, data)?;
+        Ok(remote::value(&body, "digest")
+            .unwrap_or_default()
+            .to_owned())
+    };
+    std::thread::scope(|s| {
+        let far = s.spawn(|| one(&pair.peer));
+        let near = one(&pair.local)?;
+        let far = far.join().unwrap_or_else(|_| {
+            Err(LinkError::failed(
+                "the commit ended unexpectedly",
+                "run it again",
+            ))
+        })?;
+        Ok((near, far))
+    })
+}
+
+fn call(
+    host: &Host,
+    pair: &Pair,
+    g: &Generation,
+    step: &str,
+    keep: u64,
+    digest: &str,
+    data: &[u8],
+) -> Result<Vec<u8>, LinkError> {
+    let keep = keep.max(2).to_string();
+    host.link.call(
+        remote::COMMIT,
+        &[
+            &host.state_given,
+            &pair.id,
+            g.run,
+            g.from.unwrap_or(""),
+            step,
+            &keep,
+            digest,
+            &g.serial.to_string(),
+        ],
+        data,
+    )
+}
+
+/// Throws the folder of a run away on both hosts (a dry run, or one that changed nothing).
+pub fn discard(pair: &Pair, run: &str) {
+    for host in [&pair.peer, &pair.local] {
+        let _ = host.link.call(
+            remote::COMMIT,
+            &[&host.state_given, &pair.id, run, "", "discard", "2", "", ""],
+            &[],
+        );
+    }
+}

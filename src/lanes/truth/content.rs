@@ -1,0 +1,133 @@
+//! What the files of both replicas contain: hashes from memory where the facts are the same, read again where not.
+
+use std::collections::BTreeMap;
+
+use crate::host::link::{Link, LinkError};
+use crate::lanes::truth::hosts::{Host, Pair};
+use crate::model::index::Index;
+use crate::model::path::RelPath;
+use crate::model::plan::Side;
+use crate::model::reconcile::Replica;
+use crate::model::tree::{Stat, Tree, What};
+use crate::tool::{facts, remote};
+
+/// Builds both replicas with content, hashing on both hosts at once whatever the index does not know.
+pub fn replicas(pair: &mut Pair, index: &mut Index) -> Result<(Replica, Replica), LinkError> {
+    let local_tree = std::mem::take(&mut pair.local.tree);
+    let peer_tree = std::mem::take(&mut pair.peer.tree);
+    let unknown = |side, tree: &Tree, index: &Index| -> Vec<RelPath> {
+        tree.truth
+            .iter()
+            .filter(|(p, s)| s.what == What::File && index.hash(side, p, s).is_none())
+            .map(|(p, _)| p.clone())
+            .collect()
+    };
+    let near = unknown(Side::Local, &local_tree, index);
+    let far = unknown(Side::Peer, &peer_tree, index);
+    let (local, peer) = (&pair.local, &pair.peer);
+    let (near, far) = std::thread::scope(|s| {
+        let far = s.spawn(|| hash(&peer.link, &peer.root_given, &far));
+        (hash(&local.link, &local.root_given, &near), far.join())
+    });
+    let far = far.unwrap_or_else(|_| {
+        Err(LinkError::failed(
+            "hashing ended unexpectedly",
+            "run it again",
+        ))
+    })?;
+    let local = replica(Side::Local, local, local_tree, &near?, index);
+    let peer = replica(Side::Peer, peer, peer_tree, &far, index);
+    Ok((local, peer))
+}
+
+fn replica(
+    side: Side,
+    host: &Host,
+    tree: Tree,
+    fresh: &BTreeMap<RelPath, String>,
+    index: &mut Index,
+) -> Replica {
+    index.retain(side, |p| tree.truth.contains_key(p));
+    let mut out = Replica::default();
+    for (path, stat) in &tree.truth {
+        let hash = match fresh.get(path) {
+            Some(h) => {
+                index.remember(side, path, stat, h, host.said.swept_at);
+                Some(h)
+            }
+            None => index.hash(side, path, stat),
+        };
+        match stat.entry(hash) {
+            Some(entry) => {
+                out.entries.insert(path.clone(), entry);
+            }
+            None if stat.what == What::File => {
+                out.unread.insert(path.clone());
+            }
+            None => {}
+        }
+    }
+    out.tree = tree;
+    out
+}
+
+/// Hashes of named files; a file that cannot be read is missing from the answer.
+pub fn hash(
+    link: &Link,
+    root: &str,
+    paths: &[RelPath],
+) -> Result<BTreeMap<RelPath, String>, LinkError> {
+    let odd = |p: &RelPath| {
+        p.as_bytes()
+            .iter()
+            .any(|b| b.is_ascii_control() || *b == b'\\')
+    };
+    let (strange, plain): (Vec<RelPath>, Vec<RelPath>) = paths.iter().cloned().partition(odd);
+    let mut out = BTreeMap::new();
+    if !plain.is_empty() {
+        let body = link.call(remote::HASH, &[root, "bulk"], &listed(&plain))?;
+        out.append(&mut facts::parse_hashes(&body));
+    }
+    if !strange.is_empty() {
+        let body = link.call(remote::HASH, &[root, "each"], &listed(&strange))?;
+        out.append(&mut facts::parse_hashes_in_order(&body, &strange));
+    }
+    Ok(out)
+}
+
+/// The facts of named paths now; what is not there is missing from the answer.
+pub fn look(
+    link: &Link,
+    root: &str,
+    style: &str,
+    deep: bool,
+    paths: &[RelPath],
+) -> Result<BTreeMap<RelPath, Stat>, LinkError> {
+    if paths.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let (body, nonce) = link.call_with_nonce(
+        remote::FACTS,
+        &[root, style, if deep { "deep" } else { "flat" }],
+        &listed(paths),
+    )?;
+    facts::parse_sweep(&body, &nonce)
+        .map(|f| f.stats)
+        .ok_or_else(|| {
+            LinkError::failed(
+                format!("the facts from {} were garbled", link.name),
+                "run it again",
+            )
+        })
+}
+
+/// Paths as the scripts read them: `./path`, NUL after each.
+pub fn listed(paths: &[RelPath]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for p in paths {
+        out.extend_from_slice(b"./");
+        out.extend_from_slice(p.as_bytes());
+        out.push(0);
+    }
+    out
+}

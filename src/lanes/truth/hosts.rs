@@ -1,0 +1,413 @@
+//! Both hosts of a pair, opened: the lock is held on each, and each has said what it is and what its tree holds.
+//!
+//! Invariant: a [`Pair`] exists only while both agents live; dropping it lets both locks go.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::link::{Agent, Link, LinkError};
+use crate::host::{clock, files};
+use crate::model::policy::{Peer, Policy};
+use crate::model::tree::Tree;
+use crate::tool::{facts, remote};
+
+/// Seconds to wait for a connection; a peer that is away is known to be so after that.
+pub const CONNECT_TIMEOUT: u64 = 10;
+
+/// How the private folder of a run on this machine is named.
+const SCRATCH: &str = "run-";
+
+/// One host, as its agent described it.
+pub struct Host {
+    pub name: String,
+    pub link: Link,
+    pub agent: Agent,
+    /// As given to the scripts: the root and state directory of the policy.
+    pub root_given: String,
+    pub state_given: String,
+    pub said: Said,
+    pub tree: Tree,
+    /// Bytes its login shell printed before our script began.
+    pub noise: usize,
+}
+
+/// What the agent said, parsed.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    pub state: String,
+    pub root: Option<String>,
+    pub root_problem: Option<String>,
+    pub root_identity: String,
+    pub root_usable: bool,
+    pub marker: bool,
+    pub free_bytes: Option<u64>,
+    pub unison: String,
+    pub rsync: String,
+    pub missing: Vec<String>,
+    pub style: String,
+    pub generations: Vec<Held>,
+    pub pending: Vec<String>,
+    pub synced: bool,
+    pub held: Option<String>,
+    /// Includes that are reached through a link.
+    pub through: Vec<String>,
+    /// Its clock when it spoke, and ours when the connection began and when the answer was there.
+    pub clock: Option<i128>,
+    pub swept_at: i128,
+    pub cleared: Option<String>,
+    /// The engine, as it is called there.
+    pub program: String,
+}
+
+/// A generation that a host holds; the newest sorts last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    pub serial: u64,
+    pub name: String,
+    /// Of its manifest.
+    pub digest: String,
+}
+
+/// Who holds a lock, in words for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub on: String,
+    pub words: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{message}")]
+    Offline { message: String, hint: String },
+    #[error("{message}")]
+    Failed { message: String, hint: String },
+    #[error("another run holds the lock on {}: {}", .0.on, .0.words)]
+    Locked(Holder),
+    /// Something that is no lock stands in its place.
+    #[error("{message}")]
+    NoLock { message: String, hint: String },
+    #[error("stopped by a signal")]
+    Stopped,
+}
+
+impl From<LinkError> for OpenError {
+    fn from(e: LinkError) -> Self {
+        match e {
+            LinkError::Offline { message, hint } => OpenError::Offline { message, hint },
+            LinkError::Failed { message, hint } => OpenError::Failed { message, hint },
+            LinkError::Stopped => OpenError::Stopped,
+        }
+    }
+}
+
+pub struct Pair {
+    pub id: String,
+    pub local: Host,
+    pub peer: Host,
+    /// Our clock when the connections began, and when the peer's answer was whole.
+    pub opened_at: i128,
+    pub answered_at: i128,
+    /// A private folder of this run on this machine.
+    pub scratch: tempfile::TempDir,
+}
+
+impl Drop for Pair {
+    /// Both hosts let go at the same time.
+    fn drop(&mut self) {
+        self.local.agent.dismiss();
+        self.peer.agent.dismiss();
+    }
+}
+
+/// The pair's identity: both names, sorted, so that either host may drive it.
+pub fn pair_id(site: &str, peer: &str) -> String {
+    let mut names = [site, peer];
+    names.sort_unstable();
+    names.join("+")
+}
+
+/// Opens both hosts at once.
+pub fn open(policy: &Policy, peer: &Peer, run: &str, command: &str) -> Result<Pair, OpenError> {
+    let id = pair_id(&policy.site.name, &peer.name);
+    let state = policy.site.state_dir.display().to_string();
+    files::private_dir(&policy.site.state_dir).map_err(|e| OpenError::Failed {
+        message: format!("the state directory cannot be used: {e}"),
+        hint: format!("ls -ld {state}"),
+    })?;
+    sweep_scratch(&policy.site.state_dir);
+    let scratch = tempfile::Builder::new()
+        .prefix(SCRATCH)
+        .tempdir_in(&policy.site.state_dir)
+        .map_err(|e| OpenError::Failed {
+            message: format!("no room for a run in {state}: {e}"),
+            hint: format!("df -h {state}"),
+        })?;
+    let local_link = Link::local(&policy.site.name);
+    let peer_link = match &peer.remote {
+        None => Link::local(&peer.name),
+        Some(r) => {
+            let persist = peer.keep_connection.as_secs();
+            Link::ssh(
+                &peer.name,
+                r,
+                socket_path(policy, peer, run, persist, scratch.path()),
+                persist,
+                CONNECT_TIMEOUT,
+            )
+        }
+    };
+    let who = format!(
+        "driver={}\u{1f}driver_pid={}\u{1f}command={}\u{1f}since={}\u{1f}run={run}",
+        policy.site.name,
+        std::process::id(),
+        crate::model::text::neutral(command),
+        crate::model::time::rfc3339(clock::now()),
+    );
+    let opened_at = clock::now_ns();
+    let ours = Asked {
+        link: local_link,
+        state,
+        root: policy.site.root.display().to_string(),
+        unison: "unison".into(),
+        rsync: "rsync".into(),
+        owner: std::process::id().to_string(),
+    };
+    let theirs = Asked {
+        owner: if peer_link.is_remote() {
+            "0".into()
+        } else {
+            ours.owner.clone()
+        },
+        link: peer_link,
+        state: peer.state_dir.clone(),
+        root: peer.root.clone(),
+        unison: peer.unison.clone(),
+        rsync: peer.rsync.clone(),
+    };
+    let open_one = |asked: Asked, file: &Path| open_host(policy, asked, &id, run, &who, file);
+    let (here, there) = (
+        scratch.path().join("local.err"),
+        scratch.path().join("peer.err"),
+    );
+    let (local, peer) = std::thread::scope(|s| {
+        let far = s.spawn(|| open_one(theirs, &there));
+        let near = open_one(ours, &here);
+        (near, far.join())
+    });
+    let peer = peer.unwrap_or_else(|_| {
+        Err(OpenError::Failed {
+            message: "the connection to the peer ended unexpectedly".into(),
+            hint: "run it again".into(),
+        })
+    });
+    let (local, peer) = (local?, peer?);
+    Ok(Pair {
+        id,
+        local,
+        peer,
+        opened_at,
+        answered_at: clock::now_ns(),
+        scratch,
+    })
+}
+
+/// Private folders that killed runs left. The site's lock is ours, so none of them is in use.
+fn sweep_scratch(state: &Path) {
+    for name in files::names(state).unwrap_or_default() {
+        if name.to_string_lossy().starts_with(SCRATCH) {
+            let _ = files::remove_tree(&state.join(name));
+        }
+    }
+}
+
+/// The shared connection's socket: private, and short enough for the system's limit.
+fn socket_path(policy: &Policy, peer: &Peer, run: &str, persist: u64, scratch: &Path) -> PathBuf {
+    use sha2::{Digest, Sha256};
+    let mut name = Sha256::new();
+    name.update(format!("{:?}", peer.remote));
+    if persist == 0 {
+        name.update(run);
+    }
+    let name: String = name
+        .finalize()
+        .iter()
+        .take(5)
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let stable = policy.site.state_dir.join("ssh");
+    let dir = if persist > 0 && files::private_dir(&stable).is_ok() {
+        stable
+    } else {
+        scratch.to_path_buf()
+    };
+    let path = dir.join(&name);
+    // ssh adds a suffix of 17 bytes while it makes the socket; the limit is 104 bytes on macOS.
+    if path.as_os_str().len() <= 84 {
+        return path;
+    }
+    let short = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|d| d.is_dir());
+    match short {
+        Some(d) => d.join(format!("ubos-{name}")),
+        None => tempfile::Builder::new()
+            .prefix("ubos-")
+            .tempdir()
+            .map_or(path, |d| d.keep().join(name)),
+    }
+}
+
+struct Asked {
+    link: Link,
+    state: String,
+    root: String,
+    unison: String,
+    rsync: String,
+    owner: String,
+}
+
+fn open_host(
+    policy: &Policy,
+    asked: Asked,
+    pair: &str,
+    run: &str,
+    who: &str,
+    stderr: &Path,
+) -> Result<Host, OpenError> {
+    let rules = &policy.truth.rules;
+    let prunes = rules.prune_names();
+    let includes: Vec<String> = rules.include_roots().iter().map(|p| p.lossy()).collect();
+    let (n_prunes, n_includes) = (prunes.len().to_string(), includes.len().to_string());
+    let mut parameters: Vec<&str> = vec![
+        &asked.state,
+        &asked.root,
+        &policy.guards.marker,
+        pair,
+        run,
+        who,
+        &asked.unison,
+        &asked.rsync,
+        "lock",
+        &asked.owner,
+        &n_prunes,
+        &n_includes,
+    ];
+    parameters.extend(includes.iter().map(String::as_str));
+    parameters.extend(prunes.iter().map(String::as_str));
+    let (agent, body) = asked.link.open_agent(&parameters, stderr)?;
+    let name = asked.link.name.clone();
+    if let Some(what) = remote::value(&body, "nolock") {
+        let what = crate::model::text::neutral(what);
+        return Err(OpenError::NoLock {
+            message: format!("the lock on {name} cannot be taken: {what}"),
+            hint: format!(
+                "look at it on {name}, and remove it when no run lives: ls -la {}",
+                asked.state
+            ),
+        });
+    }
+    if remote::value(&body, "lock") == Some("refused") {
+        return Err(OpenError::Locked(holder(&name, &body)));
+    }
+    if remote::value(&body, "lock") != Some("held") {
+        return Err(OpenError::Failed {
+            message: format!(
+                "the state directory {} on {name} cannot be written",
+                asked.state
+            ),
+            hint: format!("on {name}: mkdir -p {0} && ls -ld {0}", asked.state),
+        });
+    }
+    let mut said = parse_said(&body);
+    said.program.clone_from(&asked.unison);
+    let tree = match said.root {
+        None => Tree::default(),
+        Some(_) => match facts::parse_sweep(&body, agent.nonce()) {
+            Some(swept) => Tree::sort(swept.stats, swept.unreadable, rules),
+            None if said.style == "none" => {
+                said.missing
+                    .push("a find or stat that tells nanoseconds".into());
+                Tree::default()
+            }
+            None => {
+                return Err(OpenError::Failed {
+                    message: format!("the list of files from {name} was cut or garbled"),
+                    hint: "run it again".into(),
+                });
+            }
+        },
+    };
+    Ok(Host {
+        name,
+        noise: agent
+            .noise
+            .iter()
+            .filter(|b| !b.is_ascii_whitespace())
+            .count(),
+        link: asked.link,
+        agent,
+        root_given: asked.root,
+        state_given: asked.state,
+        said,
+        tree,
+    })
+}
+
+fn holder(on: &str, body: &[u8]) -> Holder {
+    let field = |key: &str| {
+        remote::values(body, "holder")
+            .find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
+            .unwrap_or("?")
+    };
+    Holder {
+        on: on.to_owned(),
+        words: crate::model::text::neutral(&format!(
+            "pid {} on {}, `{}`, since {}",
+            field("driver_pid"),
+            field("driver"),
+            field("command"),
+            field("since")
+        )),
+    }
+}
+
+fn held(line: &str) -> Option<Held> {
+    let mut words = line.split_whitespace();
+    Some(Held {
+        name: words.next()?.to_owned(),
+        digest: words.next()?.to_owned(),
+        serial: words.next().and_then(|n| n.parse().ok()).unwrap_or(0),
+    })
+}
+
+fn parse_said(body: &[u8]) -> Said {
+    let get = |key| remote::value(body, key).map(str::to_owned);
+    let kib = |key| remote::value(body, key).and_then(|v| v.parse::<u64>().ok());
+    let mut missing = Vec::new();
+    if remote::value(body, "sha") == Some("none") {
+        missing.push("sha256sum or shasum".to_owned());
+    }
+    Said {
+        state: get("state").unwrap_or_default(),
+        root: get("root"),
+        root_problem: get("rootbad"),
+        root_identity: get("rootid").unwrap_or_default(),
+        root_usable: remote::value(body, "rootrwx").is_some(),
+        marker: remote::value(body, "marker").is_some(),
+        free_bytes: kib("space").map(|k| k.saturating_mul(1024)),
+        unison: get("unison").unwrap_or_default(),
+        rsync: get("rsync").unwrap_or_default(),
+        missing,
+        style: get("stat").unwrap_or_default(),
+        generations: remote::values(body, "gen").filter_map(held).collect(),
+        pending: remote::values(body, "pending").map(str::to_owned).collect(),
+        synced: remote::value(body, "synced").is_some(),
+        held: get("heldby"),
+        through: remote::values(body, "through").map(str::to_owned).collect(),
+        clock: remote::value(body, "clock").and_then(|v| facts::seconds(v.as_bytes())),
+        swept_at: remote::value(body, "swept")
+            .and_then(|v| facts::seconds(v.as_bytes()))
+            .unwrap_or(0),
+        cleared: get("cleared"),
+        program: String::new(),
+    }
+}

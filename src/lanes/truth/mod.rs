@@ -1,0 +1,14 @@
+//! The two-way lane: observe both replicas, plan, guard, apply through one engine process, verify, commit.
+//!
+//! The way of the data: `hosts` (what is there) → `content` (hashes) → `base` (what both last had, dead runs rolled
+//! forward) → `propose` (plan, engine's list, guards) → `apply` (arm, proceed) → `verify` → `commit`.
+
+pub mod apply;
+pub mod base;
+pub mod commit;
+pub mod content;
+pub mod engine;
+pub mod facts;
+pub mod hosts;
+pub mod propose;
+pub mod verify;

@@ -1,0 +1,387 @@
+//! From two opened hosts to a proposal: the plan, checked against the engine's own list, and what the guards say.
+//!
+//! Invariant: a [`Proposal`] has changed nothing in any replica, and dropping it lets everything go.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::files;
+use crate::host::link::LinkError;
+use crate::lanes::truth::base::{self, Base};
+use crate::lanes::truth::engine::{self, Engine, EngineError, Job};
+use crate::lanes::truth::hosts::{self, Host, OpenError, Pair};
+use crate::lanes::truth::{commit, content, facts};
+use crate::model::decide::Judge;
+use crate::model::finding::{Finding, Severity};
+use crate::model::guards::{self, Facts, GuardedPlan};
+use crate::model::index::Index;
+use crate::model::path::RelPath;
+use crate::model::plan::TruthPlan;
+use crate::model::policy::{Peer, Policy};
+use crate::model::progress::Progress;
+use crate::model::reconcile::{Reconciled, Replica, reconcile};
+use crate::model::rules::Verdict;
+use crate::model::scope::{CHUNK, Scope, scope};
+use crate::tool::{remote, unison_profile};
+
+/// What is asked of the lane for one peer.
+pub struct Request<'a> {
+    pub policy: &'a Policy,
+    pub peer: &'a Peer,
+    pub run: &'a str,
+    pub command: &'a str,
+    pub allow: &'a [String],
+    /// Only these paths and what is below them; empty: everything.
+    pub paths: &'a [RelPath],
+    pub progress: &'a dyn Progress,
+    /// Every file is read again, whatever the memory of content says.
+    pub full: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("{message}")]
+    Failed { message: String, hint: String },
+}
+
+impl From<LinkError> for ProposeError {
+    fn from(e: LinkError) -> Self {
+        ProposeError::Open(e.into())
+    }
+}
+
+/// What the guards said of the plan.
+pub enum Verdicts {
+    Passed(GuardedPlan),
+    Refused(TruthPlan, Vec<Finding>),
+}
+
+/// A plan of one pair, with everything that carrying it out needs.
+pub struct Proposal {
+    /// Dropped first: the engine ends before the locks are let go.
+    pub work: Option<Work>,
+    pub pair: Pair,
+    pub base: Base,
+    pub judge: Judge,
+    pub local: Replica,
+    pub peer: Replica,
+    pub index: Index,
+    pub agreed: Vec<(RelPath, Option<crate::model::entry::Entry>)>,
+    pub verdicts: Verdicts,
+    pub recovered: Vec<(String, usize)>,
+    pub skew_ms: i64,
+}
+
+/// The run's folder on both hosts and the engine that waits at its last question.
+pub struct Work {
+    pub rundir: PathBuf,
+    pub peer_rundir: String,
+    pub profile: Vec<u8>,
+    pub scope: Scope,
+    /// Files whose previous version the engine cannot keep, so that we do.
+    pub own_copies: Vec<RelPath>,
+    pub engine: Engine,
+    pub keep_marker_check: bool,
+}
+
+/// Longer names do not leave room for what the engine puts before and behind them.
+const LONG_NAME: usize = 180;
+
+pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
+    let Request {
+        policy,
+        peer,
+        run,
+        progress,
+        ..
+    } = *request;
+    progress.phase(
+        &format!("looking at {} and {}", policy.site.name, peer.name),
+        None,
+    );
+    let mut pair = hosts::open(policy, peer, run, request.command)?;
+    let mut base = base::choose(&pair);
+    let waived = request.allow.iter().any(|a| a == "clock_skew");
+    let (clocks, skew_ms) = facts::clocks(policy, &mut pair, waived);
+    if base.lost.is_some() && request.allow.iter().any(|a| a == "first_sync") {
+        base = Base {
+            lost: base.lost,
+            serial: base.serial,
+            ..Base::default()
+        };
+    }
+    let mut known = facts::before(policy, &pair, &base, &clocks);
+    let judge = Judge {
+        strategy: policy.truth.conflicts,
+        permissions: policy.truth.permissions,
+        clocks,
+        local_name: pair.local.name.clone(),
+        peer_name: pair.peer.name.clone(),
+    };
+    let mut index = load_index(&pair, request);
+    let hopeless = guards::waive(guards::before_plan(&known), request.allow, &known);
+    let blind = ["roots", "marker", "root_mode", "engine_version"];
+    if hopeless
+        .iter()
+        .any(|f| f.severity == Severity::Refuse && blind.contains(&f.guard.as_str()))
+    {
+        return Ok(refused_early(pair, base, judge, index, hopeless, skew_ms));
+    }
+    progress.phase("reading what changed", None);
+    let (local, far) = content::replicas(&mut pair, &mut index)?;
+    let recovered = base::recover(&pair, &mut base, &local, &far, policy.snapshots.keep)?;
+    let Reconciled {
+        mut plan,
+        mut agreed,
+    } = reconcile(&judge, &base.manifest, &local, &far);
+    narrow(&mut plan, &mut agreed, request.paths);
+    for through in pair
+        .local
+        .said
+        .through
+        .iter()
+        .chain(&pair.peer.said.through)
+    {
+        note_through(&mut plan, through);
+    }
+    facts::with_content(&mut known, &base.manifest, &local, &far);
+    let work = if plan.changes.is_empty() {
+        None
+    } else {
+        progress.phase("asking the engine", Some(plan.changes.len() as u64));
+        Some(begin(request, &pair, &base, &plan, &local, &far, &known)?)
+    };
+    known.leaks = leaks(policy, &plan, work.as_ref());
+    let verdicts = match guards::guard(plan.clone(), &known, &policy.guards, request.allow) {
+        Ok(guarded) => Verdicts::Passed(guarded),
+        Err(findings) => Verdicts::Refused(plan, findings),
+    };
+    progress.done();
+    Ok(Proposal {
+        pair,
+        base,
+        judge,
+        local,
+        peer: far,
+        index,
+        agreed,
+        verdicts,
+        recovered,
+        skew_ms,
+        work,
+    })
+}
+
+fn refused_early(
+    pair: Pair,
+    base: Base,
+    judge: Judge,
+    index: Index,
+    findings: Vec<Finding>,
+    skew_ms: i64,
+) -> Proposal {
+    Proposal {
+        pair,
+        base,
+        judge,
+        local: Replica::default(),
+        peer: Replica::default(),
+        index,
+        agreed: Vec::new(),
+        verdicts: Verdicts::Refused(TruthPlan::default(), findings),
+        recovered: Vec::new(),
+        skew_ms,
+        work: None,
+    }
+}
+
+fn index_path(pair: &Pair) -> PathBuf {
+    base::pair_dir(pair).join("index")
+}
+
+fn load_index(pair: &Pair, request: &Request) -> Index {
+    let index = Index::parse(&files::read_bounded(&index_path(pair), 1 << 30).unwrap_or_default());
+    let age = crate::host::clock::now_ns() - index.full_at;
+    let due =
+        age > i128::try_from(request.policy.truth.full_scan_every.as_nanos()).unwrap_or(i128::MAX);
+    if request.full || due || age < 0 {
+        return Index::begun(crate::host::clock::now_ns());
+    }
+    index
+}
+
+/// Keeps what was learnt about content; losing it costs time, nothing else.
+pub fn save_index(pair: &Pair, index: &Index) {
+    if index.is_news && files::private_dir(&base::pair_dir(pair)).is_ok() {
+        let _ = files::write_atomic(&index_path(pair), &index.to_bytes(), files::Sync::Content);
+    }
+}
+
+/// Only what `--path` names; the rest waits for another run.
+fn narrow(
+    plan: &mut TruthPlan,
+    agreed: &mut Vec<(RelPath, Option<crate::model::entry::Entry>)>,
+    paths: &[RelPath],
+) {
+    if paths.is_empty() {
+        return;
+    }
+    // A directory above a named path comes along when it is to be made.
+    let wanted = |p: &RelPath| paths.iter().any(|w| p.is_within(w.as_bytes()));
+    let above = |p: &RelPath| {
+        paths
+            .iter()
+            .any(|w| w.ancestors().any(|a| a == p.as_bytes()))
+    };
+    plan.changes.retain(|c| {
+        wanted(&c.path) || (above(&c.path) && c.kind == crate::model::plan::Kind::Create)
+    });
+    plan.left.retain(|l| wanted(&l.path));
+    plan.notes.retain(|n| wanted(&n.path));
+    agreed.retain(|(p, _)| wanted(p));
+}
+
+fn note_through(plan: &mut TruthPlan, include: &str) {
+    if let Some(path) = RelPath::new(include) {
+        let why = "it is reached through a symbolic link, which is never followed".to_owned();
+        plan.left.push(crate::model::plan::Left {
+            path,
+            why,
+            conflict: false,
+        });
+        plan.left.sort_by(|a, b| a.path.cmp(&b.path));
+        plan.left.dedup();
+    }
+}
+
+/// Lays the run's folder on both hosts and starts the engine on the first part of the plan.
+fn begin(
+    request: &Request,
+    pair: &Pair,
+    base: &Base,
+    plan: &TruthPlan,
+    local: &Replica,
+    peer: &Replica,
+    known: &Facts,
+) -> Result<Work, ProposeError> {
+    let scope = scope(plan, local, peer);
+    let own_copies: Vec<RelPath> = plan
+        .changes
+        .iter()
+        .filter(|c| c.target.is_some() && c.path.name().len() > LONG_NAME)
+        .map(|c| c.path.clone())
+        .collect();
+    let mut generation = base.generation.clone().unwrap_or_default();
+    let (mut rundir, mut peer_rundir) = lay(pair, request.run, &generation)?;
+    let profile = unison_profile::render(request.policy, request.peer);
+    let mut attempt = 0;
+    loop {
+        let job = Job {
+            profile: &profile,
+            rundir: &rundir,
+            peer_rundir: &peer_rundir,
+            local_root: pair.local.said.root.as_deref().unwrap_or_default(),
+            peer_root: pair.peer.said.root.as_deref().unwrap_or_default(),
+            number: attempt,
+            items: &scope.items[..scope.items.len().min(CHUNK)],
+            ignore: &scope.ignore,
+            backup_not: &own_copies,
+            keep_marker_check: known.local.marker && known.remote.marker,
+        };
+        match engine::ask(pair, &job, request.progress) {
+            Ok(engine) => {
+                return Ok(Work {
+                    keep_marker_check: job.keep_marker_check,
+                    rundir,
+                    peer_rundir,
+                    profile,
+                    scope,
+                    own_copies,
+                    engine,
+                });
+            }
+            // The base decides, not the engine's memory: it can start from nothing.
+            Err(EngineError::Archives(_)) if attempt == 0 => {
+                attempt = 1;
+                generation.clear();
+                (rundir, peer_rundir) = lay(pair, request.run, &generation)?;
+            }
+            Err(e) => {
+                commit::discard(pair, request.run);
+                return Err(e.into());
+            }
+        }
+    }
+}
+
+fn lay(pair: &Pair, run: &str, generation: &str) -> Result<(PathBuf, String), LinkError> {
+    let (near, far) = std::thread::scope(|s| {
+        let far = s.spawn(|| lay_one(&pair.peer, pair, run, generation));
+        let near = lay_one(&pair.local, pair, run, generation);
+        let far = far.join();
+        (
+            near,
+            far.unwrap_or_else(|_| {
+                Err(LinkError::failed(
+                    "the preparation ended unexpectedly",
+                    "run it again",
+                ))
+            }),
+        )
+    });
+    Ok((Path::new(&near?).to_path_buf(), far?))
+}
+
+fn lay_one(host: &Host, pair: &Pair, run: &str, generation: &str) -> Result<String, LinkError> {
+    let program = host.said.program.as_str();
+    let body = host.link.call(
+        remote::BEGIN,
+        &[
+            &host.state_given,
+            &pair.id,
+            run,
+            generation,
+            &host.name,
+            program,
+        ],
+        &[],
+    )?;
+    remote::value(&body, "rundir")
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            LinkError::failed(
+                format!("the folder of this run could not be made on {}", host.name),
+                format!("on {}: df -h {}", host.name, host.state_given),
+            )
+        })
+}
+
+/// State paths in the plan, or in what the engine showed.
+fn leaks(policy: &Policy, plan: &TruthPlan, work: Option<&Work>) -> Vec<String> {
+    let is_state = |p: &RelPath| {
+        [false, true]
+            .iter()
+            .any(|dir| matches!(policy.truth.rules.verdict(p, *dir), Verdict::State(_)))
+    };
+    let mut found: Vec<String> = plan
+        .changes
+        .iter()
+        .filter(|c| is_state(&c.path))
+        .map(|c| c.path.to_string())
+        .collect();
+    if let Some(work) = work {
+        for (shown, _) in &work.engine.shown {
+            if let Some(p) = RelPath::new(shown.path.clone())
+                && is_state(&p)
+            {
+                found.push(p.to_string());
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}

@@ -1,0 +1,230 @@
+//! After the engine has spoken: what do both sides really have? Judged by facts and hashes taken anew, never by what it said.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::host::link::LinkError;
+use crate::lanes::truth::content;
+use crate::lanes::truth::hosts::{Host, Pair};
+use crate::model::decide::Judge;
+use crate::model::entry::Entry;
+use crate::model::index::Index;
+use crate::model::path::RelPath;
+use crate::model::plan::{Change, Kind, Side};
+use crate::model::record::ResultWord;
+use crate::model::tree::{Stat, What};
+
+/// What became of one change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub result: ResultWord,
+    pub error: Option<String>,
+    /// What both sides have now, when it was done.
+    pub now: Option<Entry>,
+    /// Something worth saying although it was done.
+    pub note: Option<String>,
+}
+
+/// One side's view of the planned paths.
+#[derive(Default)]
+struct Seen {
+    stats: BTreeMap<RelPath, Stat>,
+    hashes: BTreeMap<RelPath, String>,
+}
+
+impl Seen {
+    fn entry(&self, path: &RelPath) -> Option<Entry> {
+        if !self.is_there(path) {
+            return None;
+        }
+        self.stats.get(path)?.entry(self.hashes.get(path))
+    }
+
+    /// What a look finds behind a link lies somewhere else and is not at this path.
+    fn is_there(&self, path: &RelPath) -> bool {
+        self.stats.contains_key(path)
+            && path.ancestors().all(|a| {
+                RelPath::new(a)
+                    .and_then(|a| self.stats.get(&a))
+                    .is_none_or(|s| s.what == What::Dir)
+            })
+    }
+}
+
+/// Looks at every planned path on both sides and says what became of it. The index learns what it saw.
+pub fn verify(
+    pair: &Pair,
+    judge: &Judge,
+    changes: &[Change],
+    said: &HashMap<Vec<u8>, String>,
+    index: &mut Index,
+) -> Result<Vec<Verified>, LinkError> {
+    let (local, peer) = std::thread::scope(|s| {
+        let far = s.spawn(|| see(&pair.peer, changes));
+        let near = see(&pair.local, changes);
+        (
+            near,
+            far.join().unwrap_or_else(|_| {
+                Err(LinkError::failed(
+                    "verification ended unexpectedly",
+                    "ubos-sync verify",
+                ))
+            }),
+        )
+    });
+    let (local, peer) = (local?, peer?);
+    for (side, host, seen) in [
+        (Side::Local, &pair.local, &local),
+        (Side::Peer, &pair.peer, &peer),
+    ] {
+        // The clock of the sweep is older than these facts: what is younger than it is simply not remembered.
+        for (path, hash) in &seen.hashes {
+            if let Some(stat) = seen.stats.get(path) {
+                index.remember(side, path, stat, hash, host.said.swept_at);
+            }
+        }
+    }
+    Ok(changes
+        .iter()
+        .map(|c| {
+            let (from, to) = match c.to {
+                Side::Peer => (&local, &peer),
+                Side::Local => (&peer, &local),
+            };
+            one(judge, c, from, to, said)
+        })
+        .collect())
+}
+
+fn see(host: &Host, changes: &[Change]) -> Result<Seen, LinkError> {
+    let mut paths: BTreeSet<RelPath> = changes.iter().map(|c| c.path.clone()).collect();
+    for c in changes {
+        paths.extend(c.path.ancestors().filter_map(RelPath::new));
+    }
+    let paths: Vec<RelPath> = paths.into_iter().collect();
+    let files: Vec<RelPath> = changes
+        .iter()
+        .filter(|c| matches!(c.source, Some(Entry::File(_))))
+        .map(|c| c.path.clone())
+        .collect();
+    let (stats, hashes) = std::thread::scope(|s| {
+        let hashes = s.spawn(|| content::hash(&host.link, &host.root_given, &files));
+        let stats = content::look(
+            &host.link,
+            &host.root_given,
+            &host.said.style,
+            false,
+            &paths,
+        );
+        (
+            stats,
+            hashes.join().unwrap_or_else(|_| {
+                Err(LinkError::failed(
+                    "hashing ended unexpectedly",
+                    "run it again",
+                ))
+            }),
+        )
+    });
+    Ok(Seen {
+        stats: stats?,
+        hashes: hashes?,
+    })
+}
+
+fn one(
+    judge: &Judge,
+    c: &Change,
+    from: &Seen,
+    to: &Seen,
+    said: &HashMap<Vec<u8>, String>,
+) -> Verified {
+    let failed = |why: String| Verified {
+        result: ResultWord::Failed,
+        error: Some(reason(c, said).unwrap_or(why)),
+        now: None,
+        note: None,
+    };
+    let Some(expected) = &c.source else {
+        return if to.is_there(&c.path) {
+            failed("it is still there".into())
+        } else {
+            Verified {
+                result: ResultWord::Done,
+                error: None,
+                now: None,
+                note: None,
+            }
+        };
+    };
+    let Some(arrived) = to.entry(&c.path) else {
+        return failed(if to.is_there(&c.path) {
+            "what is there now cannot be read".into()
+        } else {
+            "it did not arrive".into()
+        });
+    };
+    let as_planned = match c.kind {
+        Kind::Meta => judge.same_as_carried(expected, &arrived),
+        _ => judge.same(expected, &arrived),
+    };
+    if !as_planned {
+        return failed(difference(expected, &arrived));
+    }
+    let moved_on = from
+        .entry(&c.path)
+        .is_none_or(|e| !judge.same(expected, &e));
+    Verified {
+        result: ResultWord::Done,
+        error: None,
+        now: Some(arrived),
+        note: moved_on.then(|| {
+            "changed again at its source while the run was under way; the next run carries that"
+                .into()
+        }),
+    }
+}
+
+/// What the engine said of this path, or of the directory it came with.
+fn reason(c: &Change, said: &HashMap<Vec<u8>, String>) -> Option<String> {
+    said.get(c.path.as_bytes())
+        .or_else(|| c.path.ancestors().find_map(|a| said.get(a)))
+        .cloned()
+}
+
+fn difference(expected: &Entry, arrived: &Entry) -> String {
+    if !expected.same_content(arrived) {
+        return "its content is not what the plan said".into();
+    }
+    match (expected.mode(), arrived.mode()) {
+        (Some(a), Some(b)) if a != b => format!("its mode is {b:04o} instead of {a:04o}"),
+        _ => "its time is not what the plan said".into(),
+    }
+}
+
+/// Which of the replaced versions really lie in the run's backup folder of a side.
+pub fn kept(
+    host: &Host,
+    rundir: &str,
+    side: Side,
+    changes: &[Change],
+) -> Result<Vec<RelPath>, LinkError> {
+    let wanted: Vec<RelPath> = changes
+        .iter()
+        .filter(|c| {
+            c.to == side && c.kind != Kind::Meta && c.target.as_ref().is_some_and(|t| !t.is_dir())
+        })
+        .map(|c| c.path.clone())
+        .collect();
+    let found = content::look(
+        &host.link,
+        &format!("{rundir}/backup"),
+        &host.said.style,
+        false,
+        &wanted,
+    )?;
+    Ok(found
+        .into_iter()
+        .filter(|(_, s)| s.what != What::Dir)
+        .map(|(p, _)| p)
+        .collect())
+}

@@ -1,0 +1,208 @@
+//! The memory of content: which bytes a file had when its facts were these. An optimisation only: without it everything is
+//! hashed again.
+//!
+//! Invariant: a hash is only believed for exactly the same size, mtime, ctime and inode, and never for a file that had been
+//! changed within two seconds of being looked at (a second edit in the same tick would not show).
+
+use std::collections::BTreeMap;
+
+use super::manifest::{escape, unescape};
+use super::path::RelPath;
+use super::plan::Side;
+use super::tree::Stat;
+
+/// How close to the sweep a change makes an entry untrustworthy.
+const RACY_NS: i128 = 2_000_000_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    size: u64,
+    mtime_ns: i128,
+    ctime_ns: i128,
+    ino: u64,
+    hash: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    local: BTreeMap<RelPath, Known>,
+    peer: BTreeMap<RelPath, Known>,
+    /// When everything was last hashed, in nanoseconds since 1970.
+    pub full_at: i128,
+    /// Whether it says anything that was not read from its file: an unchanged one need not be written again.
+    pub is_news: bool,
+}
+
+impl Index {
+    /// An empty one, from which everything is read again.
+    pub fn begun(full_at: i128) -> Self {
+        Self {
+            full_at,
+            is_news: true,
+            ..Self::default()
+        }
+    }
+
+    fn side(&self, side: Side) -> &BTreeMap<RelPath, Known> {
+        match side {
+            Side::Local => &self.local,
+            Side::Peer => &self.peer,
+        }
+    }
+
+    fn side_mut(&mut self, side: Side) -> &mut BTreeMap<RelPath, Known> {
+        match side {
+            Side::Local => &mut self.local,
+            Side::Peer => &mut self.peer,
+        }
+    }
+
+    pub fn hash(&self, side: Side, path: &RelPath, stat: &Stat) -> Option<&String> {
+        self.side(side)
+            .get(path)
+            .filter(|k| {
+                k.size == stat.size
+                    && k.mtime_ns == stat.mtime_ns
+                    && k.ctime_ns == stat.ctime_ns
+                    && k.ino == stat.ino
+            })
+            .map(|k| &k.hash)
+    }
+
+    /// Remembers a hash; `seen_at` is that host's clock when the facts were taken.
+    pub fn remember(&mut self, side: Side, path: &RelPath, stat: &Stat, hash: &str, seen_at: i128) {
+        let newest = stat.mtime_ns.max(stat.ctime_ns);
+        // Whole-second times on both: a file system that cannot show a second change within the second.
+        let coarse = stat.ctime_ns % 1_000_000_000 == 0 && stat.mtime_ns % 1_000_000_000 == 0;
+        let margin = if coarse {
+            RACY_NS + 1_000_000_000
+        } else {
+            RACY_NS
+        };
+        if stat.ctime_ns + margin > seen_at || (newest > seen_at && stat.ctime_ns > seen_at) {
+            self.is_news |= self.side_mut(side).remove(path).is_some();
+            return;
+        }
+        let known = Known {
+            size: stat.size,
+            mtime_ns: stat.mtime_ns,
+            ctime_ns: stat.ctime_ns,
+            ino: stat.ino,
+            hash: hash.to_owned(),
+        };
+        if self.side(side).get(path) != Some(&known) {
+            self.is_news = true;
+            self.side_mut(side).insert(path.clone(), known);
+        }
+    }
+
+    /// Forgets paths that are no longer there.
+    pub fn retain(&mut self, side: Side, present: impl Fn(&RelPath) -> bool) {
+        let before = self.side(side).len();
+        self.side_mut(side).retain(|p, _| present(p));
+        self.is_news |= self.side(side).len() != before;
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = format!("ubos-sync index 1\t{}\n", self.full_at).into_bytes();
+        for (tag, map) in [("l", &self.local), ("p", &self.peer)] {
+            for (path, k) in map {
+                out.extend_from_slice(
+                    format!(
+                        "{tag}\t{}\t{}\t{}\t{}\t{}\t",
+                        k.size, k.mtime_ns, k.ctime_ns, k.ino, k.hash
+                    )
+                    .as_bytes(),
+                );
+                out.extend_from_slice(&escape(path.as_bytes()));
+                out.push(b'\n');
+            }
+        }
+        out.extend_from_slice(b"end\n");
+        out
+    }
+
+    /// Reads it back; anything odd gives an empty index, which is always safe.
+    pub fn parse(bytes: &[u8]) -> Self {
+        Self::read(bytes).unwrap_or_default()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let body = bytes.strip_suffix(b"end\n")?;
+        let mut lines = body.strip_suffix(b"\n")?.split(|b| *b == b'\n');
+        let head = std::str::from_utf8(lines.next()?).ok()?;
+        let mut index = Index {
+            full_at: head.strip_prefix("ubos-sync index 1\t")?.parse().ok()?,
+            ..Index::default()
+        };
+        for line in lines {
+            let mut f = line.splitn(7, |b| *b == b'\t');
+            let side = match f.next()? {
+                b"l" => Side::Local,
+                b"p" => Side::Peer,
+                _ => return None,
+            };
+            let mut text = || std::str::from_utf8(f.next()?).ok();
+            let known = Known {
+                size: text()?.parse().ok()?,
+                mtime_ns: text()?.parse().ok()?,
+                ctime_ns: text()?.parse().ok()?,
+                ino: text()?.parse().ok()?,
+                hash: text()?.to_owned(),
+            };
+            let path = RelPath::new(unescape(f.next()?)?)?;
+            index.side_mut(side).insert(path, known);
+        }
+        Some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tree::What;
+
+    fn stat(mtime: i128) -> Stat {
+        Stat {
+            what: What::File,
+            size: 3,
+            mtime_ns: mtime,
+            ctime_ns: mtime + 7,
+            ino: 9,
+            mode: 0o644,
+        }
+    }
+
+    #[test]
+    fn a_hash_is_believed_only_for_the_same_facts() {
+        let path = RelPath::new("a\tb").unwrap();
+        let mut index = Index::default();
+        index.remember(Side::Peer, &path, &stat(1_000), "h", 9_000_000_000);
+        let index = Index::parse(&index.to_bytes());
+        assert_eq!(index.hash(Side::Peer, &path, &stat(1_000)).unwrap(), "h");
+        assert!(index.hash(Side::Peer, &path, &stat(1_001)).is_none());
+        assert!(index.hash(Side::Local, &path, &stat(1_000)).is_none());
+    }
+
+    #[test]
+    fn a_fresh_change_is_not_remembered() {
+        let path = RelPath::new("a").unwrap();
+        let mut index = Index::default();
+        index.remember(Side::Local, &path, &stat(8_000_000_000), "h", 9_000_000_000);
+        assert!(
+            index
+                .hash(Side::Local, &path, &stat(8_000_000_000))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_damaged_index_is_an_empty_one() {
+        let path = RelPath::new("a").unwrap();
+        let mut index = Index::default();
+        index.remember(Side::Local, &path, &stat(1), "h", 9_000_000_000);
+        let bytes = index.to_bytes();
+        assert_eq!(Index::parse(&bytes[..bytes.len() - 1]), Index::default());
+        assert_eq!(Index::parse(b"garbage"), Index::default());
+    }
+}

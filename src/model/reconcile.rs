@@ -1,0 +1,472 @@
+//! Two replicas and their base become a plan. Pure; the same trees give the same plan.
+//!
+//! Invariants: unreadable is not absent; nothing that must stay apart (state, excluded files) is ever inside something that
+//! is deleted or replaced; a path only travels to where its directory will be.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::decide::{Decision, Judge};
+use super::entry::Entry;
+use super::manifest::Manifest;
+use super::path::RelPath;
+use super::plan::{Change, Decided, Kind, Left, Note, Side, TruthPlan};
+use super::tree::{Tree, What};
+
+/// One side as it was seen, with content.
+#[derive(Debug, Clone, Default)]
+pub struct Replica {
+    pub tree: Tree,
+    pub entries: BTreeMap<RelPath, Entry>,
+    /// Files whose content could not be read.
+    pub unread: BTreeSet<RelPath>,
+}
+
+/// A plan, and what both sides already agree on although the base says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    pub plan: TruthPlan,
+    /// `Some`: both have this now; `None`: neither has anything.
+    pub agreed: Vec<(RelPath, Option<Entry>)>,
+}
+
+struct Work<'a> {
+    judge: &'a Judge,
+    base: &'a Manifest,
+    local: &'a Replica,
+    peer: &'a Replica,
+    flows: BTreeMap<RelPath, (Side, Option<(Decided, String)>)>,
+    left: BTreeMap<RelPath, Left>,
+    notes: Vec<Note>,
+    agreed: Vec<(RelPath, Option<Entry>)>,
+}
+
+pub fn reconcile(judge: &Judge, base: &Manifest, local: &Replica, peer: &Replica) -> Reconciled {
+    let mut work = Work {
+        judge,
+        base,
+        local,
+        peer,
+        flows: BTreeMap::new(),
+        left: BTreeMap::new(),
+        notes: Vec::new(),
+        agreed: Vec::new(),
+    };
+    work.name_unreadable_directories();
+    work.decide_each_path();
+    work.settle_replacements();
+    work.hold_below_undecided();
+    work.settle_deleted_directories();
+    work.drop_orphans();
+    work.finish()
+}
+
+impl<'a> Work<'a> {
+    fn replica(&self, side: Side) -> &'a Replica {
+        match side {
+            Side::Local => self.local,
+            Side::Peer => self.peer,
+        }
+    }
+
+    fn name(&self, side: Side) -> &'a str {
+        match side {
+            Side::Local => &self.judge.local_name,
+            Side::Peer => &self.judge.peer_name,
+        }
+    }
+
+    fn leave(&mut self, path: &RelPath, why: String, conflict: bool) {
+        self.flows.remove(path);
+        let path = path.clone();
+        self.left.insert(
+            path.clone(),
+            Left {
+                path,
+                why,
+                conflict,
+            },
+        );
+    }
+
+    fn name_unreadable_directories(&mut self) {
+        for side in Side::BOTH {
+            for dir in &self.replica(side).tree.unreadable {
+                if !self.concerns_truth(dir) {
+                    continue;
+                }
+                let why = format!(
+                    "the directory cannot be read on {}; nothing below it was touched",
+                    self.name(side)
+                );
+                self.leave(dir, why, false);
+            }
+        }
+    }
+
+    /// Whether truth is known at, right above or below a path; of a directory beside the included ones nobody needs to hear.
+    fn concerns_truth(&self, dir: &RelPath) -> bool {
+        dir.is_root()
+            || self.base.entries.contains_key(dir)
+            || Self::below(&self.base.entries, dir).next().is_some()
+            || Side::BOTH.into_iter().any(|side| {
+                let truth = &self.replica(side).tree.truth;
+                truth.contains_key(dir)
+                    || Self::below(truth, dir).next().is_some()
+                    || dir.parent().is_some_and(|p| truth.contains_key(&p))
+            })
+    }
+
+    fn decide_each_path(&mut self) {
+        let mut paths: BTreeSet<&RelPath> = self.base.entries.keys().collect();
+        paths.extend(self.local.tree.truth.keys());
+        paths.extend(self.peer.tree.truth.keys());
+        for path in paths {
+            if self.in_the_way(path) {
+                continue;
+            }
+            let a = self.local.entries.get(path);
+            let b = self.peer.entries.get(path);
+            let base = self.base.entries.get(path);
+            match self.judge.decide(a, b, base) {
+                Decision::Equal => {
+                    let known = match (a, base) {
+                        (Some(a), Some(s)) => self.judge.same(a, s),
+                        (None, None) => true,
+                        _ => false,
+                    };
+                    if !known {
+                        self.agreed.push((path.clone(), a.cloned()));
+                    }
+                }
+                Decision::Flow { to, conflict } => {
+                    self.flows.insert(path.clone(), (to, conflict));
+                }
+                Decision::Left { why, conflict } => self.leave(path, why, conflict),
+            }
+        }
+    }
+
+    /// Paths about which nothing can be decided; true when this is one. Each reason is looked for on both sides before
+    /// the next one, so that the answer does not depend on which host drives.
+    fn in_the_way(&mut self, path: &RelPath) -> bool {
+        let either = |has: &dyn Fn(&Replica) -> bool| {
+            Side::BOTH
+                .into_iter()
+                .find(|side| has(self.replica(*side)))
+                .map(|side| (side, self.name(side)))
+        };
+        let is_special = |r: &Replica| {
+            r.tree
+                .truth
+                .get(path)
+                .is_some_and(|s| s.what == What::Other)
+        };
+        if self.left.contains_key(path) || either(&|r| r.tree.is_unknown(path)).is_some() {
+            return true;
+        }
+        if let Some((side, host)) = either(&is_special) {
+            let other = self.replica(side.other());
+            if other.tree.truth.contains_key(path) && !is_special(other) {
+                let why = format!("it is a pipe, socket or device on {host}");
+                self.leave(path, why, true);
+            } else {
+                let text =
+                    format!("a pipe, socket or device on {host}; such things are not synced");
+                let path = path.clone();
+                self.notes.push(Note { path, text });
+            }
+            return true;
+        }
+        let in_truth = |r: &Replica| r.tree.truth.contains_key(path);
+        if let Some((_, host)) = either(&|r| r.tree.apart.contains_key(path))
+            && either(&in_truth).is_some()
+        {
+            let why = format!("something that never crosses stands at this place on {host}");
+            self.leave(path, why, true);
+            return true;
+        }
+        // A file that is there and has no entry has unknown content: it is anything but deleted.
+        if let Some((_, host)) = either(&|r| in_truth(r) && !r.entries.contains_key(path)) {
+            let why = format!("the file cannot be read on {host}");
+            self.leave(path, why, false);
+            return true;
+        }
+        false
+    }
+
+    fn below<'m, V>(
+        map: &'m BTreeMap<RelPath, V>,
+        dir: &RelPath,
+    ) -> impl Iterator<Item = (&'m RelPath, &'m V)> {
+        let dir = dir.as_bytes().to_vec();
+        map.range(RelPath::new(dir.clone()).unwrap_or_default()..)
+            .take_while({
+                let dir = dir.clone();
+                move |(p, _)| p.as_bytes().starts_with(&dir)
+            })
+            .filter(move |(p, _)| p.as_bytes().len() > dir.len() && p.is_within(&dir))
+    }
+
+    /// A directory gives way to a file or link only when everything in it is known and unchanged.
+    fn settle_replacements(&mut self) {
+        let candidates: Vec<(RelPath, Side)> = self
+            .flows
+            .iter()
+            .filter(|(p, (to, _))| {
+                let source = self.replica(to.other()).entries.get(*p);
+                let target = self.replica(*to).entries.get(*p);
+                matches!((source, target), (Some(s), Some(t)) if t.is_dir() && !s.is_dir())
+            })
+            .map(|(p, (to, _))| (p.clone(), *to))
+            .collect();
+        for (path, to) in candidates {
+            let replica = self.replica(to);
+            let inside: Vec<RelPath> = Self::below(&replica.tree.truth, &path)
+                .map(|(p, _)| p.clone())
+                .collect();
+            let all_go = inside.iter().all(|p| {
+                self.flows
+                    .get(p)
+                    .is_some_and(|(t, conflict)| *t == to && conflict.is_none())
+            }) && !replica
+                .tree
+                .unreadable
+                .iter()
+                .any(|u| u.is_within(path.as_bytes()));
+            if all_go && !replica.tree.holds_apart(&path) {
+                continue;
+            }
+            let host = self.name(to);
+            let why = if all_go {
+                format!(
+                    "it became a file on the other side, but the directory on {host} holds state or excluded files that stay"
+                )
+            } else {
+                format!(
+                    "it became a file on the other side, but something inside the directory on {host} is new or changed"
+                )
+            };
+            for p in inside {
+                self.flows.remove(&p);
+            }
+            self.leave(&path, why, true);
+        }
+    }
+
+    /// Below a path that is left, and below something that never crosses where a directory should be, nothing moves.
+    /// Before directories are settled: one that would only arrive for such a file does not arrive.
+    fn hold_below_undecided(&mut self) {
+        let paths: Vec<RelPath> = self.flows.keys().cloned().collect();
+        for path in paths {
+            let above: Vec<RelPath> = path.ancestors().filter_map(RelPath::new).collect();
+            if let Some(dir) = above.iter().find(|a| self.left.contains_key(*a)) {
+                let deleted = self
+                    .flows
+                    .remove(&path)
+                    .is_some_and(|(to, _)| !self.replica(to.other()).entries.contains_key(&path));
+                if !deleted {
+                    self.leave(&path, format!("its directory {dir} is undecided"), false);
+                }
+                continue;
+            }
+            let blocked = Side::BOTH.into_iter().find_map(|side| {
+                let apart = &self.replica(side).tree.apart;
+                let dir = above
+                    .iter()
+                    .find(|a| apart.get(*a).is_some_and(|(_, is_dir)| !is_dir))?;
+                Some(format!("{dir} is not a directory on {}", self.name(side)))
+            });
+            if let Some(why) = blocked {
+                self.leave(&path, why, true);
+            }
+        }
+    }
+
+    /// A directory is deleted only when nothing in it stays.
+    fn settle_deleted_directories(&mut self) {
+        for side in Side::BOTH {
+            let replica = self.replica(side);
+            let doomed: BTreeSet<RelPath> = self
+                .flows
+                .iter()
+                .filter(|(p, (to, _))| {
+                    *to == side
+                        && !self.replica(side.other()).entries.contains_key(*p)
+                        && replica.entries.get(*p).is_some_and(Entry::is_dir)
+                })
+                .map(|(p, _)| p.clone())
+                .collect();
+            if doomed.is_empty() {
+                continue;
+            }
+            let mut fate: HashMap<&[u8], Stays> = HashMap::new();
+            let mut mark = |path: &RelPath, why: Stays| {
+                let found: Vec<&RelPath> = path
+                    .ancestors()
+                    .filter_map(|a| RelPath::new(a).and_then(|a| doomed.get(&a)))
+                    .collect();
+                for dir in found {
+                    let fate = fate.entry(dir.as_bytes()).or_insert(why);
+                    *fate = (*fate).max(why);
+                }
+            };
+            for path in replica.tree.truth.keys() {
+                match self.flows.get(path) {
+                    Some((to, _))
+                        if *to == side
+                            && !self.replica(side.other()).entries.contains_key(path) => {}
+                    Some(_) => mark(path, Stays::Travels),
+                    None => mark(path, Stays::Undecided),
+                }
+            }
+            for path in &replica.tree.unreadable {
+                mark(path, Stays::Undecided);
+            }
+            for path in replica.tree.apart.keys() {
+                mark(path, Stays::Apart);
+            }
+            let fate: Vec<(RelPath, Stays)> = fate
+                .into_iter()
+                .filter_map(|(d, s)| Some((RelPath::new(d)?, s)))
+                .collect();
+            for (dir, stays) in fate {
+                self.keep_directory(dir, side, stays);
+            }
+        }
+        self.notes.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+
+    fn keep_directory(&mut self, dir: RelPath, side: Side, stays: Stays) {
+        match stays {
+            Stays::Travels => {
+                self.flows.insert(dir, (side.other(), None));
+            }
+            Stays::Undecided => {
+                self.flows.remove(&dir);
+            }
+            Stays::Apart => {
+                self.flows.remove(&dir);
+                let text = format!(
+                    "kept on {}: it holds state or excluded files",
+                    self.name(side)
+                );
+                self.notes.push(Note { path: dir, text });
+            }
+        }
+    }
+
+    /// The last word before the plan: what would arrive in a directory that will not be there is left.
+    fn drop_orphans(&mut self) {
+        let paths: Vec<RelPath> = self.flows.keys().cloned().collect();
+        for path in paths {
+            let Some((to, _)) = self.flows.get(&path) else {
+                continue;
+            };
+            let to = *to;
+            if !self.replica(to.other()).entries.contains_key(&path) {
+                continue;
+            }
+            let Some(parent) = path.parent().filter(|p| !p.is_root()) else {
+                continue;
+            };
+            if !self.will_be_directory(&parent, to) {
+                let why = format!("{parent} is not a directory on {}", self.name(to));
+                self.leave(&path, why, true);
+            }
+        }
+    }
+
+    fn will_be_directory(&self, path: &RelPath, on: Side) -> bool {
+        if let Some((to, _)) = self.flows.get(path)
+            && *to == on
+        {
+            return self
+                .replica(on.other())
+                .entries
+                .get(path)
+                .is_some_and(Entry::is_dir);
+        }
+        let here = self.replica(on);
+        match here.entries.get(path) {
+            Some(entry) => entry.is_dir(),
+            // Above an include entry: not truth itself, made by the engine when needed.
+            None => {
+                !here.tree.truth.contains_key(path)
+                    && !self.replica(on.other()).entries.contains_key(path)
+            }
+        }
+    }
+
+    fn finish(mut self) -> Reconciled {
+        let mut changes: Vec<Change> = Vec::with_capacity(self.flows.len());
+        for (path, (to, conflict)) in std::mem::take(&mut self.flows) {
+            let source = self.replica(to.other()).entries.get(&path).cloned();
+            let target = self.replica(to).entries.get(&path).cloned();
+            let kind = match (&source, &target) {
+                (None, _) => Kind::Delete,
+                (_, None) => Kind::Create,
+                (Some(s), Some(t)) if std::mem::discriminant(s) != std::mem::discriminant(t) => {
+                    Kind::Replace
+                }
+                (Some(s), Some(t)) if s.same_content(t) => Kind::Meta,
+                _ => Kind::Update,
+            };
+            changes.push(Change {
+                path,
+                kind,
+                to,
+                source,
+                target,
+                conflict,
+                moved: false,
+            });
+        }
+        mark_moves(&mut changes);
+        Reconciled {
+            plan: TruthPlan {
+                changes,
+                left: self.left.into_values().collect(),
+                notes: self.notes,
+            },
+            agreed: self.agreed,
+        }
+    }
+}
+
+/// Why a directory that one side deleted stays on the other, weakest reason first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stays {
+    Apart,
+    Undecided,
+    Travels,
+}
+
+/// A deleted file whose content is created under another name on the same side was renamed.
+fn mark_moves(changes: &mut [Change]) {
+    let hash = |e: &Option<Entry>| match e {
+        Some(Entry::File(f)) => Some(f.hash.clone()),
+        _ => None,
+    };
+    let mut arrivals: HashMap<(Side, String), usize> = HashMap::new();
+    for c in changes.iter().filter(|c| c.kind == Kind::Create) {
+        if let Some(h) = hash(&c.source) {
+            *arrivals.entry((c.to, h)).or_default() += 1;
+        }
+    }
+    for c in changes.iter_mut().filter(|c| c.kind == Kind::Delete) {
+        if let Some(h) = hash(&c.target)
+            && let Some(n) = arrivals.get_mut(&(c.to, h))
+            && *n > 0
+        {
+            *n -= 1;
+            c.moved = true;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "reconcile_properties.rs"]
+mod properties;
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;

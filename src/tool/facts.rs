@@ -1,0 +1,237 @@
+//! Parses what `find -printf` (GNU) or `stat -f` (BSD) say of paths, as the scripts frame it. Pure, works on bytes.
+//!
+//! GNU sample, `\0` between fields: `f\05\01700000000.1234567890\01700000001.5\042\0644\0./docs/a.md\0\0`.
+//! Invariant: an entry whose path is not below the root, or a truncated list, is an error and never "absent".
+
+use std::collections::BTreeMap;
+
+use crate::model::path::RelPath;
+use crate::model::tree::{Stat, What};
+use crate::tool::remote::find;
+
+/// A list of facts and the directories that could not be read.
+#[derive(Debug, Default, PartialEq)]
+pub struct Facts {
+    pub stats: BTreeMap<RelPath, Stat>,
+    pub unreadable: Vec<RelPath>,
+}
+
+/// Parses the part of a reply from `<nonce> SWEEP style` on. `None` when it is cut or garbled.
+pub fn parse_sweep(body: &[u8], nonce: &str) -> Option<Facts> {
+    let head = format!("{nonce} SWEEP ");
+    let start = find(body, head.as_bytes())? + head.len();
+    let rest = &body[start..];
+    let line = rest.iter().position(|b| *b == b'\n')?;
+    let style = &rest[..line];
+    let rest = &rest[line + 1..];
+    let mark = format!("\0\n{nonce} SWEPT ");
+    let stop = find(rest, mark.as_bytes())?;
+    let mut facts = Facts::default();
+    match style {
+        b"gnu" => gnu(&rest[..stop], &mut facts)?,
+        b"bsd" => bsd(&rest[..stop], nonce, &mut facts)?,
+        _ => return None,
+    }
+    let tail = &rest[stop + mark.len()..];
+    let tail = &tail[tail.iter().position(|b| *b == b'\n')? + 1..];
+    for name in tail.split(|b| *b == 0) {
+        if name.starts_with(b".") {
+            facts.unreadable.push(below(name)?);
+        }
+    }
+    Some(facts)
+}
+
+fn below(name: &[u8]) -> Option<RelPath> {
+    if name == b"." {
+        return Some(RelPath::root());
+    }
+    RelPath::new(name.strip_prefix(b"./")?)
+}
+
+fn gnu(bytes: &[u8], facts: &mut Facts) -> Option<()> {
+    if bytes.is_empty() {
+        return Some(());
+    }
+    // The frame's own NUL took the place of the last one.
+    let fields: Vec<&[u8]> = bytes
+        .strip_suffix(b"\0")
+        .unwrap_or(bytes)
+        .split(|b| *b == 0)
+        .collect();
+    if !fields.len().is_multiple_of(8) {
+        return None;
+    }
+    for f in fields.as_chunks::<8>().0 {
+        let what = match f[0] {
+            b"f" => What::File,
+            b"d" => What::Dir,
+            b"l" => What::Link(f[7].to_vec()),
+            _ => What::Other,
+        };
+        let path = below(f[6])?;
+        facts.stats.insert(
+            path,
+            Stat {
+                what,
+                size: number(f[1])?,
+                mtime_ns: seconds(f[2])?,
+                ctime_ns: seconds(f[3])?,
+                ino: number(f[4])?,
+                mode: u32::from_str_radix(std::str::from_utf8(f[5]).ok()?, 8).ok()? & 0o777,
+            },
+        );
+    }
+    Some(())
+}
+
+fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
+    let frame = format!("\n{nonce}|");
+    let mut rest = bytes;
+    while let Some(at) = find(rest, frame.as_bytes()) {
+        rest = &rest[at + frame.len()..];
+        let end = find(rest, frame.as_bytes()).unwrap_or(rest.len());
+        let record = &rest[..end];
+        let mut f = record.splitn(7, |b| *b == b'|');
+        let kind = f.next()?;
+        let (size, mtime, ctime, ino, mode) =
+            (f.next()?, f.next()?, f.next()?, f.next()?, f.next()?);
+        let names = f.next()?;
+        let cut = find(names, nonce.as_bytes())?;
+        let target = &names[cut + nonce.len()..];
+        // BSD stat ends each record with a line break and shows a link's target behind an arrow.
+        let target = target.strip_suffix(b"\n").unwrap_or(target);
+        let what = match kind {
+            b"Regular File" => What::File,
+            b"Directory" => What::Dir,
+            b"Symbolic Link" => What::Link(target.strip_prefix(b" -> ").unwrap_or(target).to_vec()),
+            _ => What::Other,
+        };
+        facts.stats.insert(
+            below(&names[..cut])?,
+            Stat {
+                what,
+                size: number(size)?,
+                mtime_ns: seconds(mtime)?,
+                ctime_ns: seconds(ctime)?,
+                ino: number(ino)?,
+                mode: u32::from_str_radix(std::str::from_utf8(mode).ok()?, 8).ok()? & 0o777,
+            },
+        );
+    }
+    Some(())
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// `1700000000.1234567890` (or without a fraction, or before 1970) in nanoseconds.
+pub fn seconds(bytes: &[u8]) -> Option<i128> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    // A `date` without nanoseconds repeats the letter.
+    let fraction = if fraction == "N" { "" } else { fraction };
+    let negative = whole.starts_with('-');
+    let whole: i128 = whole.parse().ok()?;
+    let mut ns: i128 = 0;
+    for i in 0..9 {
+        let digit = fraction.as_bytes().get(i).copied().unwrap_or(b'0');
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        ns = ns * 10 + i128::from(digit - b'0');
+    }
+    let total = whole * 1_000_000_000;
+    Some(if negative { total - ns } else { total + ns })
+}
+
+/// Lines of the hash script for names without anything special: `<64 hex>  ./name`.
+pub fn parse_hashes(body: &[u8]) -> BTreeMap<RelPath, String> {
+    let mut out = BTreeMap::new();
+    for line in body.split(|b| *b == b'\n') {
+        let Some((hash, rest)) = line.split_at_checked(64) else {
+            continue;
+        };
+        // Two blanks, or a blank and the mark of binary mode.
+        let Some(name) = rest
+            .strip_prefix(b"  ")
+            .or_else(|| rest.strip_prefix(b" *"))
+        else {
+            continue;
+        };
+        if let (Some(hash), Some(path)) = (hex64(hash), below(name)) {
+            out.insert(path, hash);
+        }
+    }
+    out
+}
+
+/// Lines of the hash script for odd names: one hash or an empty line for each, in order.
+pub fn parse_hashes_in_order(body: &[u8], names: &[RelPath]) -> BTreeMap<RelPath, String> {
+    body.split(|b| *b == b'\n')
+        .zip(names)
+        .filter_map(|(line, path)| Some((path.clone(), hex64(line)?)))
+        .collect()
+}
+
+fn hex64(bytes: &[u8]) -> Option<String> {
+    let sound = bytes.len() == 64 && bytes.iter().all(u8::is_ascii_hexdigit);
+    sound.then(|| String::from_utf8_lossy(bytes).to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GNU: &[u8] = b"N SWEEP gnu\nf\x005\x001700000000.1234567890\x001700000001.5000000000\x0042\x00644\x00./docs/a\nb.md\x00\x00l\x003\x00-1.5000000000\x001\x0043\x00777\x00./ln\x00../x\x00\0\nN SWEPT 0\n\0\n";
+
+    #[test]
+    fn gnu_records_keep_line_breaks_targets_and_nanoseconds() {
+        let facts = parse_sweep(GNU, "N").unwrap();
+        let a = &facts.stats[&RelPath::new("docs/a\nb.md").unwrap()];
+        assert_eq!(
+            (a.size, a.mtime_ns, a.mode),
+            (5, 1_700_000_000_123_456_789, 0o644)
+        );
+        let ln = &facts.stats[&RelPath::new("ln").unwrap()];
+        assert_eq!(
+            (&ln.what, ln.mtime_ns),
+            (&What::Link(b"../x".to_vec()), -1_500_000_000)
+        );
+    }
+
+    #[test]
+    fn a_cut_or_foreign_list_is_an_error() {
+        assert!(parse_sweep(&GNU[..60], "N").is_none());
+        let evil =
+            b"N SWEEP gnu\nf\x005\x001.0\x001.0\x0042\x00644\x00./../up\x00\x00\0\nN SWEPT 0\n\0\n";
+        assert!(parse_sweep(evil, "N").is_none());
+    }
+
+    #[test]
+    fn unreadable_directories_are_named() {
+        let body = b"N SWEEP gnu\n\0\nN SWEPT 1\n./locked\0\0\n";
+        let facts = parse_sweep(body, "N").unwrap();
+        assert_eq!(facts.unreadable, [RelPath::new("locked").unwrap()]);
+    }
+
+    #[test]
+    fn bsd_records_are_framed_by_the_nonce() {
+        let body = b"N SWEEP bsd\n\nN|Regular File|5|1700000000.123456789|1700000001.5|42|644|./a\n|bN\n\nN|Symbolic Link|3|1.0|1.0|43|755|./lnN -> t\n\0\nN SWEPT 0\n\0\n";
+        let facts = parse_sweep(body, "N").unwrap();
+        assert_eq!(facts.stats[&RelPath::new("a\n|b").unwrap()].size, 5);
+        assert_eq!(
+            facts.stats[&RelPath::new("ln").unwrap()].what,
+            What::Link(b"t".to_vec())
+        );
+    }
+
+    #[test]
+    fn hashes_are_matched_by_name() {
+        let h = "a".repeat(64);
+        let body = format!("{h}  ./x y\n{h} *./z\nshort  ./q\n\\{h}  ./esc\n");
+        let got = parse_hashes(body.as_bytes());
+        assert_eq!(got.len(), 2);
+    }
+}

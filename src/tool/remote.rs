@@ -1,0 +1,105 @@
+//! POSIX `sh` scripts and how they travel: the program is a constant, everything else is data on standard input.
+//!
+//! Invariant: no text of a user ever becomes part of a command line or of a script. The loader reads the script as one
+//! escaped line, then the script reads its parameters line by line, then whatever bulk data follows.
+
+/// The command that every script starts with, here and on a peer. Understood by any login shell.
+pub const LOADER: &str = r#"IFS= read -r s && eval "$(printf %b "$s")""#;
+
+/// What ssh is asked to run: [`LOADER`] under `sh`, quoted for sh, bash, zsh, fish and csh alike.
+pub const REMOTE_COMMAND: &str = r#"exec sh -c 'IFS= read -r s && eval "$(printf %b "$s")"'"#;
+
+pub const AGENT: &str = include_str!("sh/agent.sh");
+pub const ARM: &str = include_str!("sh/arm.sh");
+pub const BEGIN: &str = include_str!("sh/begin.sh");
+pub const COMMIT: &str = include_str!("sh/commit.sh");
+pub const FACTS: &str = include_str!("sh/facts.sh");
+pub const HASH: &str = include_str!("sh/hash.sh");
+pub const PENDING: &str = include_str!("sh/pending.sh");
+pub const PUT_BACK: &str = include_str!("sh/put_back.sh");
+pub const SWEEP_UP: &str = include_str!("sh/sweep_up.sh");
+
+/// The bytes to send: the script in one line, then each parameter on a line of its own.
+/// A parameter with a line break cannot be sent and is refused.
+pub fn encode(script: &str, parameters: &[&str]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(script.len() + 256);
+    let code = script.lines().filter(|l| !l.trim_start().starts_with('#'));
+    for line in code {
+        for b in line.bytes() {
+            if b == b'\\' {
+                out.push(b'\\');
+            }
+            out.push(b);
+        }
+        out.extend_from_slice(b"\\n");
+    }
+    out.push(b'\n');
+    for p in parameters {
+        if p.contains(['\n', '\0']) {
+            return None;
+        }
+        out.extend_from_slice(p.as_bytes());
+        out.push(b'\n');
+    }
+    Some(out)
+}
+
+/// The part of a reply between `<nonce> BEGIN` and `<nonce> END`; `None` when it is not whole.
+/// What a talkative login shell printed before is returned too.
+pub fn framed<'a>(bytes: &'a [u8], nonce: &str) -> Option<(&'a [u8], &'a [u8])> {
+    let begin = format!("\n{nonce} BEGIN\n");
+    let end = format!("{nonce} END\n");
+    let start = find(bytes, begin.as_bytes())?;
+    let body = &bytes[start + begin.len()..];
+    let stop = find(body, end.as_bytes())?;
+    Some((&bytes[..start], &body[..stop]))
+}
+
+/// First place of `needle` in `hay`.
+pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = *needle.first()?;
+    let mut at = 0;
+    while let Some(i) = hay[at..].iter().position(|b| *b == first) {
+        at += i;
+        if hay[at..].starts_with(needle) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The value of the first line `key value` of a reply.
+pub fn value<'a>(body: &'a [u8], key: &str) -> Option<&'a str> {
+    values(body, key).next()
+}
+
+/// All values of lines `key value`.
+pub fn values<'a>(body: &'a [u8], key: &str) -> impl Iterator<Item = &'a str> {
+    body.split(|b| *b == b'\n')
+        .filter_map(|l| std::str::from_utf8(l).ok())
+        .filter_map(move |l| l.strip_prefix(key)?.strip_prefix(' '))
+        .map(str::trim_end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_becomes_one_line_and_parameters_follow() {
+        let bytes = encode("# why\na='x\\n'\nb\n", &["p 1", ""]).unwrap();
+        assert_eq!(bytes, b"a='x\\\\n'\\nb\\n\np 1\n\n");
+        assert!(encode("a", &["evil\nline"]).is_none());
+    }
+
+    #[test]
+    fn a_reply_is_found_behind_a_motd_and_not_believed_when_cut() {
+        let whole = b"Welcome!\n\nN0 BEGIN\nhome /h\nx\nN0 END\n";
+        let (noise, body) = framed(whole, "N0").unwrap();
+        assert_eq!(noise, b"Welcome!\n");
+        assert_eq!(value(body, "home"), Some("/h"));
+        assert!(framed(&whole[..whole.len() - 2], "N0").is_none());
+        assert!(framed(b"", "N0").is_none());
+    }
+}

@@ -1,0 +1,24 @@
+# Lays the folder of a run: the engine's working copy of the current archives, and the wrapper that starts the engine and
+# leaves its pid where a later run can find it.
+export LC_ALL=C
+umask 077
+for v in nonce state pair run gen site unison; do IFS= read -r "$v" || exit 97; done
+case $state in /*) ;; *) state=$HOME/$state ;; esac
+p=$state/pairs/$pair
+r=$p/runs/$run
+rm -rf "$r/unison"
+mkdir -p "$r/unison" "$r/backup" "$p/archives" || exit 1
+chmod 700 "$state" "$state/pairs" "$p" "$r"
+[ -z "$gen" ] || [ ! -d "$p/archives/$gen/unison" ] || cp -pR "$p/archives/$gen/unison/." "$r/unison/" || exit 1
+: >"$r/unison/default.prf"
+# Quoted once, here, so that no other text is ever pasted into a command.
+q() { printf '%s' "$1" | sed "s/'/'\\\\''/g;1s/^/'/;\$s/\$/'/"; }
+{
+  echo "LC_ALL=C TZ=UTC; export LC_ALL TZ"
+  echo "UNISON=$(q "$r/unison") UNISONBACKUPDIR=$(q "$r/backup") UNISONLOCALHOSTNAME=$(q "$site")"
+  echo "export UNISON UNISONBACKUPDIR UNISONLOCALHOSTNAME"
+  echo "b=\$(if [ -r /proc/\$\$/stat ]; then sed 's/.*) //' /proc/\$\$/stat | cut -d' ' -f20; else ps -o lstart= -p \$\$ | tr -s ' ' _; fi)"
+  echo "echo \"\$\$ \$b\" >$(q "$state/lock.d")/engine.$run || exit 96"
+  echo "exec $(q "$unison") \"\$@\""
+} >"$r/engine.sh" || exit 1
+printf '\n%s BEGIN\nrundir %s\n%s END\n' "$nonce" "$r" "$nonce"

@@ -1,0 +1,48 @@
+# Prepares or publishes one generation. `prepare`: the run's archives plus the manifest (old one and the delta on standard
+# input) become a folder that nobody looks at yet; answers the manifest's digest. `recover` does the same with the
+# archives of the current generation, for a run that died. With `whole` for a digest, the delta is all of the manifest. `publish`: one rename makes it current.
+export LC_ALL=C
+umask 077
+for v in nonce state pair run gen step keep digest serial; do IFS= read -r "$v" || exit 97; done
+case $state in /*) ;; *) state=$HOME/$state ;; esac
+p=$state/pairs/$pair
+a=$p/archives
+sha() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256; else openssl dgst -sha256 -r; fi | cut -c1-64; }
+flush() { sync "$@" 2>/dev/null || sync; }
+printf '\n%s BEGIN\n' "$nonce"
+case $step in
+prepare | recover)
+  rm -rf "$a/.new-$run"
+  mkdir -p "$a/.new-$run/unison" || exit 1
+  if [ "$step" = prepare ] && [ -d "$p/runs/$run/unison" ]; then
+    for f in "$p/runs/$run/unison"/ar* "$p/runs/$run/unison"/fp*; do [ -f "$f" ] && { cp -p "$f" "$a/.new-$run/unison/" || exit 1; }; done
+  elif [ -n "$gen" ] && [ -d "$a/$gen/unison" ]; then cp -pR "$a/$gen/unison/." "$a/.new-$run/unison/" || exit 1
+  fi
+  if [ "$digest" != whole ] && [ -n "$gen" ] && [ -f "$a/$gen/manifest" ]; then cp "$a/$gen/manifest" "$a/.new-$run/manifest" || exit 1; fi
+  cat >>"$a/.new-$run/manifest" || exit 1
+  d=$(sha <"$a/.new-$run/manifest")
+  printf '%s %s\n' "$d" "$serial" >"$a/.new-$run/ok" || exit 1
+  flush "$a/.new-$run"/* "$a/.new-$run"/unison/*
+  echo "digest $d" ;;
+publish)
+  if [ -d "$a/.new-$run" ]; then
+    [ "$(cut -d' ' -f1 "$a/.new-$run/ok")" = "$digest" ] || exit 1
+    # Gone, to whoever looks: a folder under its final name is complete.
+    rm -rf "$a/$run"
+    mv "$a/.new-$run" "$a/$run" || exit 1
+  fi
+  [ -d "$a/$run" ] || exit 1
+  : >"$p/synced"
+  rm -f "$p/runs"/*/pending
+  flush "$a" "$p/synced"
+  # Older generations and run folders beyond what is kept. Their names tell the time of whichever host drove, and clocks differ.
+  n=0
+  for d in $(for d in "$a"/*; do s=; [ ! -f "$d/ok" ] || read -r _ s <"$d/ok"; echo "${s:-0} ${d##*/}"; done | sort -rn | cut -d' ' -f2); do [ "$d" = "$gen" ] || { n=$((n + 1)); [ $n -le "$keep" ] || rm -rf "$a/$d"; }; done
+  n=0
+  for d in $(ls -t "$p/runs" 2>/dev/null); do n=$((n + 1)); [ $n -le "$keep" ] || rm -rf "$p/runs/$d"; done
+  for d in "$a"/.new-*; do [ -d "$d" ] && rm -rf "$d"; done
+  echo done ;;
+discard)
+  rm -rf "$p/runs/$run" ;;
+esac
+printf '%s END\n' "$nonce"
