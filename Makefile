@@ -1,0 +1,46 @@
+# Every target is complete on a fresh machine with cargo and git: what else it needs, it installs first.
+
+# rustup puts cargo where a login shell finds it, but not every shell is one.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CARGO ?= cargo
+# Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
+SH := .ci/ensure-tools tests/demo/demo.sh
+BASH := .ci/run bench/truth.sh
+
+.PHONY: help demo test lint bench build clean
+
+help:
+	@echo "make demo   a laptop and a server in a scratch folder: what ubos-sync does, in under a minute"
+	@echo "make test   everything that can be proven, with the real unison, rsync and sshd"
+	@echo "make lint   formatting and clippy, warnings are errors"
+	@echo "make bench  time and memory of 'truth --apply' against plain unison over the same ssh"
+	@echo "make build  target/release/ubos-sync"
+	@echo "make clean  removes target/"
+
+demo:
+	@.ci/ensure-tools demo
+	@$(CARGO) build --quiet
+	@tests/demo/demo.sh
+
+test:
+	.ci/ensure-tools test
+	$(CARGO) test
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	@for script in $(SH); do sh -n "$$script" || exit 1; done
+	@for script in $(BASH); do bash -n "$$script" || exit 1; done
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck $(SH) $(BASH); fi
+
+bench:
+	.ci/ensure-tools test
+	$(CARGO) build --release
+	bench/truth.sh target/release/ubos-sync
+
+build:
+	.ci/ensure-tools build
+	$(CARGO) build --release
+
+clean:
+	$(CARGO) clean
