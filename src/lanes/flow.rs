@@ -69,7 +69,7 @@ pub fn truth(order: &Order) -> anyhow::Result<Record> {
                 };
                 record.lanes.push(Lane::Truth(lane));
             }
-            finish(order, &mut record, started.elapsed());
+            finish(&mut record, started.elapsed());
             drop(lock);
             open.close(record.clone())?;
             let _ = store.prune(order.policy.audit.keep, clock::now(), &[]);
@@ -439,7 +439,7 @@ fn failed(peer: &Peer, e: &ProposeError, record: &mut Record) -> TruthLane {
 }
 
 /// The run's outcome is its worst lane; peers that are away do not spoil the others.
-fn finish(order: &Order, record: &mut Record, took: Duration) {
+fn finish(record: &mut Record, took: Duration) {
     let outcomes: Vec<Outcome> = record.lanes.iter().map(Lane::outcome).collect();
     let has = |o: Outcome| outcomes.contains(&o);
     let outcome = [
@@ -469,5 +469,4 @@ fn finish(order: &Order, record: &mut Record, took: Duration) {
         _ => None,
     };
     record.seconds = took.as_secs_f64();
-    let _ = order;
 }
