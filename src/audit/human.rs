@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::host::clock;
 use crate::model::finding::Severity;
-use crate::model::record::{ChangeDoc, Lane, LeftDoc, Record, ResultWord, TruthLane};
+use crate::model::record::{ChangeDoc, Lane, LeftDoc, LogLane, Record, ResultWord, TruthLane};
 use crate::model::text::{neutral, size};
 use crate::model::words::{Ends, moment, next_command, shown, version, word};
 
@@ -36,8 +36,11 @@ pub fn text(record: &Record, digest: &str) -> String {
     let mut out = String::new();
     header(&mut out, record);
     findings(&mut out, record);
-    for Lane::Truth(lane) in &record.lanes {
-        truth(&mut out, lane, &Ends::of(record, lane));
+    for lane in &record.lanes {
+        match lane {
+            Lane::Truth(lane) => truth(&mut out, lane, &Ends::of(record, lane)),
+            Lane::Log(lane) => log(&mut out, lane),
+        }
     }
     footer(&mut out, record, digest);
     out
@@ -151,6 +154,28 @@ fn truth(out: &mut String, lane: &TruthLane, ends: &Ends) {
     }
 }
 
+fn log(out: &mut String, lane: &LogLane) {
+    let _ = writeln!(
+        out,
+        "\nLog, {} of {}: {} ({}, {} bytes, {} held before)",
+        shown(&lane.log, lane.log_hex.as_deref()),
+        neutral(&lane.peer),
+        lane.outcome.word(),
+        lane.action.word(),
+        lane.bytes,
+        lane.have
+    );
+    let mut plain = |key: &str, text: &str| {
+        let _ = writeln!(out, "  {key:<10} {}", neutral(text));
+    };
+    if !lane.local.is_empty() {
+        plain("file", &lane.local);
+    }
+    lane.message.iter().for_each(|m| plain("message", m));
+    lane.hint.iter().for_each(|h| plain("next", h));
+    lane.notes.iter().for_each(|n| plain("note", n));
+}
+
 fn change(out: &mut String, c: &ChangeDoc, ends: &Ends) {
     let result = match c.result {
         ResultWord::Planned => "planned",
@@ -242,7 +267,9 @@ mod tests {
             message: text.into(),
             hint: text.into(),
         });
-        let Lane::Truth(lane) = &mut r.lanes[0];
+        let Lane::Truth(lane) = &mut r.lanes[0] else {
+            panic!("a truth lane")
+        };
         lane.message = Some(text.into());
         lane.versions = vec![text.into()];
         lane.engine_argv = vec!["unison".into(), text.into()];

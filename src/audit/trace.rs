@@ -44,7 +44,9 @@ fn in_record(record: &Record, path: &RelPath) -> Option<Trace> {
     let (name, hex) = (path.lossy(), path.hex_if_not_utf8());
     let same = |p: &str, h: &Option<String>| p == name && *h == hex;
     record.lanes.iter().find_map(|lane| {
-        let Lane::Truth(truth) = lane;
+        let Lane::Truth(truth) = lane else {
+            return None;
+        };
         let changed = truth
             .changes
             .iter()
@@ -87,7 +89,9 @@ mod tests {
     fn the_newest_run_that_names_a_path_is_found() {
         let (_dir, store) = samples::store();
         let record = samples::record(1);
-        let Lane::Truth(lane) = &record.lanes[0];
+        let Lane::Truth(lane) = &record.lanes[0] else {
+            panic!("a truth lane")
+        };
         let path = RelPath::new(lane.changes[0].path.clone()).unwrap();
         let run = store.closed(record.clone());
         let found = store.trace(&path).unwrap().unwrap();

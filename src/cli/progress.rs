@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::model::progress::{Progress, Silent};
 use crate::model::text::neutral;
@@ -24,9 +24,11 @@ pub fn listener(stderr_is_terminal: bool, wanted: bool) -> Box<dyn Progress> {
     }
 }
 
-/// Progress drawn with indicatif.
+/// Progress drawn with indicatif. Bars of works that go on beside one another share the screen.
 pub struct Bars {
-    target: fn() -> ProgressDrawTarget,
+    screen: MultiProgress,
+    /// Of the work that this listener is for, when there are several.
+    name: Option<String>,
     current: Mutex<Option<Phase>>,
 }
 
@@ -39,7 +41,8 @@ struct Phase {
 impl Bars {
     pub fn new(target: fn() -> ProgressDrawTarget) -> Self {
         Self {
-            target,
+            screen: MultiProgress::with_draw_target(target()),
+            name: None,
             current: Mutex::new(None),
         }
     }
@@ -55,10 +58,13 @@ impl Progress for Bars {
         self.done();
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         bar.set_style(look(total.is_some()));
-        bar.set_prefix(neutral(name));
+        bar.set_prefix(match &self.name {
+            Some(work) => format!("{work}: {}", neutral(name)),
+            None => neutral(name),
+        });
         let (over, ended) = channel();
-        let (later, target) = (bar.clone(), self.target);
-        std::thread::spawn(move || show_later(&later, &ended, target));
+        let (later, screen) = (bar.clone(), self.screen.clone());
+        std::thread::spawn(move || show_later(&later, &ended, || screen.add(later.clone())));
         self.with(|current| *current = Some(Phase { bar, _over: over }));
     }
 
@@ -81,7 +87,16 @@ impl Progress for Bars {
     fn done(&self) {
         if let Some(phase) = self.with(Option::take) {
             phase.bar.finish_and_clear();
+            self.screen.remove(&phase.bar);
         }
+    }
+
+    fn beside(&self, name: &str) -> Box<dyn Progress> {
+        Box::new(Bars {
+            screen: self.screen.clone(),
+            name: Some(neutral(name)),
+            current: Mutex::new(None),
+        })
     }
 }
 
@@ -92,10 +107,10 @@ impl Drop for Bars {
 }
 
 /// Shows the bar if its phase outlasts our patience.
-fn show_later(bar: &ProgressBar, ended: &Receiver<()>, target: fn() -> ProgressDrawTarget) {
+fn show_later(bar: &ProgressBar, ended: &Receiver<()>, show: impl FnOnce() -> ProgressBar) {
     let still_going = ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
     if still_going && !bar.is_finished() {
-        bar.set_draw_target(target());
+        show();
         bar.enable_steady_tick(TICK);
         // The phase may have ended while the bar was being shown; then nobody else clears it.
         if ended.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected) {

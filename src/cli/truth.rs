@@ -10,10 +10,11 @@ use super::out;
 use super::profile::chosen;
 use super::render;
 use crate::host::{policy_file, signals};
-use crate::lanes::flow::{self, Carry, Order};
+use crate::lanes::flow::{self, Setup};
+use crate::lanes::peers::{self, Carry, Order};
 use crate::model::exit;
 use crate::model::path::RelPath;
-use crate::model::record::{Outcome, Record};
+use crate::model::record::{Mode, Outcome, Record};
 
 /// Sync truth both ways with each peer (a dry run unless --apply is given)
 #[derive(Debug, Args)]
@@ -67,18 +68,30 @@ impl Truth {
             policy: &policy,
             peers,
             command: "truth",
-            reason: "manual",
-            carry: self.apply.then(|| Carry {
-                plan: self.plan.clone(),
+            truth: Some(match self.apply {
+                true => Carry::Apply {
+                    plan: self.plan.clone(),
+                },
+                false => Carry::Show,
             }),
             paths: self.paths()?,
             allow: global.allow.clone(),
             wait: global.wait.unwrap_or(Duration::ZERO),
             full: self.full_scan,
-            repeat: self.repeat(global),
             progress: progress.as_ref(),
         };
-        let record = flow::truth(&order)
+        let setup = Setup {
+            policy: &policy,
+            command: order.command,
+            mode: match self.apply {
+                true => Mode::Apply,
+                false => Mode::DryRun,
+            },
+            reason: "manual",
+            wait: order.wait,
+            repeat: self.repeat(global),
+        };
+        let record = flow::recorded(&setup, |run| peers::run(&order, run))
             .map_err(|e| Failure::failed(format!("{e:#}; nothing was touched")))?;
         progress.done();
         Ok(self.tell(&record, global))

@@ -4,6 +4,8 @@
 //! only believed when it is framed by the nonce of its own call.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::host::process::{self, Heard, Session};
@@ -50,7 +52,21 @@ enum Way {
         socket: PathBuf,
         persist: u64,
         timeout: u64,
+        /// Whether a session of this run has made the connection already.
+        made: Arc<AtomicBool>,
     },
+}
+
+/// Holds the shared connection open: a session that waits for its end.
+pub struct Keeper {
+    session: Session,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.session.close_stdin();
+        self.session.wait(Duration::from_secs(5));
+    }
 }
 
 /// An open session of the agent script: while it lives, the lock is held.
@@ -62,6 +78,13 @@ pub struct Agent {
     beat: Option<std::sync::mpsc::Sender<()>>,
     /// What the login shell printed before our script began.
     pub noise: Vec<u8>,
+}
+
+/// The first answer of a script that stays.
+struct Answer {
+    nonce: String,
+    noise: Vec<u8>,
+    body: Vec<u8>,
 }
 
 impl Link {
@@ -80,6 +103,7 @@ impl Link {
                 socket,
                 persist,
                 timeout,
+                made: Arc::default(),
             },
         }
     }
@@ -96,7 +120,8 @@ impl Link {
                 socket,
                 persist,
                 timeout,
-            } => Invocation::new("ssh").args(if first {
+                made,
+            } => Invocation::new("ssh").args(if first && !made.load(Ordering::Acquire) {
                 ssh::first_session(r, socket, *persist, *timeout)
             } else {
                 ssh::session(r, socket, remote::REMOTE_COMMAND)
@@ -140,16 +165,46 @@ impl Link {
         }
     }
 
+    /// Makes the connection and keeps it until the result is dropped. `None`: this machine needs none.
+    pub fn keep(&self, stderr: &Path) -> Result<Option<Keeper>, LinkError> {
+        let Way::Ssh { made, .. } = &self.way else {
+            return Ok(None);
+        };
+        let (session, _) = self.begin(remote::KEEPER, &[], stderr)?;
+        made.store(true, Ordering::Release);
+        Ok(Some(Keeper { session }))
+    }
+
     /// Opens the agent and waits for its first answer (everything up to its END).
     pub fn open_agent(
         &self,
         parameters: &[&str],
         stderr: &Path,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
+        let (session, heard) = self.begin(remote::AGENT, parameters, stderr)?;
+        let Answer { nonce, noise, body } = heard;
+        let beat = beat(&session);
+        let agent = Agent {
+            session,
+            nonce,
+            heard: Vec::new(),
+            beat,
+            noise,
+        };
+        Ok((agent, body))
+    }
+
+    /// Starts a script that stays, and waits for its first answer (everything up to its END).
+    fn begin(
+        &self,
+        script: &str,
+        parameters: &[&str],
+        stderr: &Path,
+    ) -> Result<(Session, Answer), LinkError> {
         let nonce = nonce();
         let mut all = vec![nonce.as_str()];
         all.extend(parameters);
-        let stdin = remote::encode(remote::AGENT, &all).ok_or_else(|| self.unsendable())?;
+        let stdin = remote::encode(script, &all).ok_or_else(|| self.unsendable())?;
         let file = process::error_file(stderr).map_err(|e| {
             LinkError::failed(
                 format!("cannot write {}: {e}", stderr.display()),
@@ -193,15 +248,7 @@ impl Link {
         }
         let (noise, body) = remote::framed(&heard, &nonce).ok_or_else(|| self.broken(b""))?;
         let (noise, body) = (noise.to_vec(), body.to_vec());
-        let beat = beat(&session);
-        let agent = Agent {
-            session,
-            nonce,
-            heard: Vec::new(),
-            beat,
-            noise,
-        };
-        Ok((agent, body))
+        Ok((session, Answer { nonce, noise, body }))
     }
 
     /// The program that the engine takes for ssh: it starts `<rundir>/engine.sh` on this link's host.
@@ -243,24 +290,6 @@ impl Link {
                 )
             }
         }
-    }
-
-    /// Whether the host answers at all, over a connection of its own.
-    pub fn probe(&self) -> Result<(), LinkError> {
-        let Way::Ssh {
-            remote: r, timeout, ..
-        } = &self.way
-        else {
-            return Ok(());
-        };
-        let what = Invocation::new("ssh").args(ssh::probe(r, *timeout));
-        let out = process::run(&what, Vec::new()).map_err(|e| {
-            LinkError::failed(format!("cannot start ssh: {e}"), "install openssh-client")
-        })?;
-        if out.code == Some(255) {
-            return Err(self.broken(&out.stderr));
-        }
-        Ok(())
     }
 
     fn unsendable(&self) -> LinkError {

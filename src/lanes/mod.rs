@@ -3,4 +3,5 @@
 pub mod flow;
 pub mod lock;
 pub mod overtaken;
+pub mod peers;
 pub mod truth;

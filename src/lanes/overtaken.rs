@@ -53,7 +53,7 @@ fn find(store: &Store, id: &str, peer: &str) -> Option<TruthLane> {
         .flat_map(|record| record.lanes)
         .find_map(|lane| match lane {
             Lane::Truth(t) if t.peer == peer && t.plan.as_deref() == Some(id) => Some(t),
-            Lane::Truth(_) => None,
+            _ => None,
         })
 }
 

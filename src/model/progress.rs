@@ -12,6 +12,8 @@ pub trait Progress: Send + Sync {
     fn message(&self, text: &str);
     /// The phase is over.
     fn done(&self);
+    /// A listener for work that goes on beside others', under a name of its own.
+    fn beside(&self, name: &str) -> Box<dyn Progress>;
 }
 
 /// Nobody listens.
@@ -23,4 +25,7 @@ impl Progress for Silent {
     fn advance(&self, _n: u64) {}
     fn message(&self, _text: &str) {}
     fn done(&self) {}
+    fn beside(&self, _name: &str) -> Box<dyn Progress> {
+        Box::new(Silent)
+    }
 }

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
-use super::path::RelPath;
-use super::plan::{Change, Left, Note};
+pub use super::log_doc::{Action, LogLane};
+pub use super::truth_doc::{ChangeDoc, EntryDoc, KeptDoc, LeftDoc, ResultWord, TruthLane};
 
 pub const SCHEMA: u32 = 1;
 
@@ -140,6 +140,7 @@ pub struct PolicyRef {
 #[serde(tag = "lane", rename_all = "lowercase")]
 pub enum Lane {
     Truth(TruthLane),
+    Log(LogLane),
 }
 
 impl Outcome {
@@ -169,191 +170,47 @@ impl Lane {
     pub fn outcome(&self) -> Outcome {
         match self {
             Lane::Truth(t) => t.outcome,
+            Lane::Log(l) => l.outcome,
         }
     }
-}
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TruthLane {
-    pub peer: String,
-    pub outcome: Outcome,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<String>,
-    /// One sentence for a person when it did not go well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// The next command to type, when there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-    pub changes: Vec<ChangeDoc>,
-    pub left: Vec<LeftDoc>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<LeftDoc>,
-    /// `unison` on each side, for the record.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub versions: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub engine_argv: Vec<String>,
-    /// What the engine said, neutralised (goes into the human log).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub engine_output: Vec<String>,
-    /// Where the versions that lost are kept, by side.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kept: Vec<KeptDoc>,
-    /// The archive generation that this run made current.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skew_ms: Option<i64>,
-}
-
-impl TruthLane {
-    pub fn new(peer: &str) -> Self {
-        Self {
-            peer: peer.into(),
-            outcome: Outcome::Failed,
-            plan: None,
-            message: None,
-            hint: None,
-            changes: vec![],
-            left: vec![],
-            notes: vec![],
-            versions: vec![],
-            engine_argv: vec![],
-            engine_output: vec![],
-            kept: vec![],
-            generation: None,
-            skew_ms: None,
+    /// The peer it is about, as the command line names it.
+    pub fn subject(&self) -> &str {
+        match self {
+            Lane::Truth(t) => &t.peer,
+            Lane::Log(l) => &l.peer,
         }
     }
-}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResultWord {
-    Planned,
-    Done,
-    Failed,
-    Skipped,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ChangeDoc {
-    pub path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
-    pub kind: String,
-    pub to: String,
-    pub bytes: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conflict: Option<String>,
-    /// In words, for a conflict: who won and why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub moved: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<EntryDoc>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<EntryDoc>,
-    pub result: ResultWord,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-/// One version of a path, as the record keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EntryDoc {
-    pub r#type: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<String>,
-    /// RFC 3339 UTC with nanoseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mtime: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hash: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LeftDoc {
-    pub path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
-    pub why: String,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub conflict: bool,
-}
-
-/// A version that lost or was deleted, and where it is kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeptDoc {
-    pub path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
-    /// `local` or `peer`: the host on which it lies.
-    pub side: String,
-    /// The file on that host.
-    pub at: String,
-}
-
-impl ChangeDoc {
-    pub fn of(change: &Change, result: ResultWord) -> Self {
-        Self {
-            path: change.path.lossy(),
-            path_hex: change.path.hex_if_not_utf8(),
-            kind: change.kind.word().into(),
-            to: change.to.word().into(),
-            bytes: change.bytes(),
-            conflict: change.conflict.as_ref().map(|(d, _)| d.word().into()),
-            why: change.conflict.as_ref().map(|(_, why)| why.clone()),
-            moved: change.moved,
-            source: change.source.as_ref().map(EntryDoc::of),
-            target: change.target.as_ref().map(EntryDoc::of),
-            result,
-            error: None,
+    /// The next command to type, when this lane knows a special one.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Lane::Truth(t) => t.hint.as_deref(),
+            Lane::Log(l) => l.hint.as_deref(),
         }
     }
-}
 
-impl EntryDoc {
-    pub fn of(entry: &super::entry::Entry) -> Self {
-        use super::entry::Entry;
-        Self {
-            r#type: entry.word().into(),
-            size: matches!(entry, Entry::File(_)).then(|| entry.bytes()),
-            mode: entry.mode().map(|m| format!("{m:04o}")),
-            mtime: entry.mtime_ns().map(super::time::rfc3339_ns),
-            hash: match entry {
-                Entry::File(f) => Some(f.hash.clone()),
-                _ => None,
-            },
-            link: match entry {
-                Entry::Link { target, .. } => Some(super::text::neutral_bytes(target)),
-                _ => None,
-            },
+    /// Whether something of it was left for a person to decide.
+    pub fn has_left(&self) -> bool {
+        match self {
+            Lane::Truth(t) => !t.left.is_empty(),
+            Lane::Log(l) => l.outcome == Outcome::Partial,
         }
     }
-}
 
-impl LeftDoc {
-    pub fn of(left: &Left) -> Self {
-        Self::new(&left.path, left.why.clone(), left.conflict)
+    /// Whether an apply would do something: what is left for a person does not keep the rest from being applied.
+    pub fn is_applicable(&self) -> bool {
+        match self {
+            Lane::Truth(t) if t.outcome == Outcome::Partial => !t.changes.is_empty(),
+            _ => self.outcome() == Outcome::Pending,
+        }
     }
 
-    pub fn note(note: &Note) -> Self {
-        Self::new(&note.path, note.text.clone(), false)
-    }
-
-    fn new(path: &RelPath, why: String, conflict: bool) -> Self {
-        Self {
-            path: path.lossy(),
-            path_hex: path.hex_if_not_utf8(),
-            why,
-            conflict,
+    /// The id of its plan, when it has one that `--plan` takes.
+    pub fn plan(&self) -> Option<&str> {
+        match self {
+            Lane::Truth(t) => t.plan.as_deref(),
+            Lane::Log(_) => None,
         }
     }
 }

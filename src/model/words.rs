@@ -88,48 +88,44 @@ pub fn version(entry: &EntryDoc) -> String {
 
 /// What to type next, when there is something to type.
 pub fn next_command(record: &Record) -> Option<String> {
-    // What is left for a person does not keep the rest from being applied.
-    let applicable = |Lane::Truth(t): &&Lane| match t.outcome {
-        Outcome::Pending => true,
-        Outcome::Partial => !t.changes.is_empty(),
-        _ => false,
-    };
-    let pending = || record.lanes.iter().filter(applicable);
+    let pending = || record.lanes.iter().filter(|l| l.is_applicable());
     let dry = record.mode == Mode::DryRun;
     let open = matches!(record.outcome, Outcome::Pending | Outcome::Partial);
     if dry && open && pending().next().is_some() {
-        let peers: Vec<&str> = pending().map(|Lane::Truth(t)| t.peer.as_str()).collect();
+        let mut plans = pending().filter_map(Lane::plan);
         let plan = record
             .plan
             .as_deref()
-            .or_else(|| match (pending().next(), peers.len()) {
-                (Some(Lane::Truth(t)), 1) => t.plan.as_deref(),
+            .or_else(|| match (plans.next(), plans.next()) {
+                (Some(only), None) => Some(only),
                 _ => None,
             });
-        return Some(command(record, &peers, true, plan));
+        return Some(command(record, &subjects(pending()), true, plan));
     }
-    let hinted = record
-        .lanes
-        .iter()
-        .find_map(|Lane::Truth(t)| t.hint.as_deref());
-    if let Some(hint) = hinted {
+    if let Some(hint) = record.lanes.iter().find_map(Lane::hint) {
         return Some(neutral(hint));
     }
     match record.outcome {
         // What happened is uncertain or incomplete: looking again costs nothing and shows what is still to do.
         Outcome::Failed | Outcome::Interrupted | Outcome::Offline => {
-            let peers: Vec<&str> = record
-                .lanes
-                .iter()
-                .map(|Lane::Truth(t)| t.peer.as_str())
-                .collect();
-            Some(command(record, &peers, false, None))
+            Some(command(record, &subjects(record.lanes.iter()), false, None))
         }
         Outcome::Applied | Outcome::Partial if !dry => {
             Some(format!("ubos-sync runs show {}", word(record.id())))
         }
         _ => None,
     }
+}
+
+/// Who the lanes are about, each once.
+fn subjects<'a>(lanes: impl Iterator<Item = &'a Lane>) -> Vec<&'a str> {
+    let mut all = Vec::new();
+    for subject in lanes.map(Lane::subject) {
+        if !all.contains(&subject) {
+            all.push(subject);
+        }
+    }
+    all
 }
 
 fn command(record: &Record, peers: &[&str], apply: bool, plan: Option<&str>) -> String {

@@ -14,6 +14,7 @@ pub const ARM: &str = include_str!("sh/arm.sh");
 pub const BEGIN: &str = include_str!("sh/begin.sh");
 pub const COMMIT: &str = include_str!("sh/commit.sh");
 pub const FACTS: &str = include_str!("sh/facts.sh");
+pub const KEEPER: &str = include_str!("sh/keeper.sh");
 pub const HASH: &str = include_str!("sh/hash.sh");
 pub const PENDING: &str = include_str!("sh/pending.sh");
 pub const PUT_BACK: &str = include_str!("sh/put_back.sh");

@@ -77,14 +77,6 @@ pub fn session(remote: &Remote, socket: &Path, command: &str) -> Vec<String> {
     args
 }
 
-/// A connection of its own that only asks whether somebody answers.
-pub fn probe(remote: &Remote, connect_timeout: u64) -> Vec<String> {
-    let mut args = common(remote, Path::new("none"));
-    args.extend(["-o".into(), format!("ConnectTimeout={connect_timeout}")]);
-    args.extend(["--".into(), remote.host.clone(), "exit 0".into()]);
-    args
-}
-
 /// What a failed connection means, for a person: `(is the peer merely away, sentence, next command)`.
 pub fn explain_failure(remote: &Remote, stderr: &str) -> (bool, String, String) {
     let host = &remote.host;

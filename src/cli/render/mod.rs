@@ -1,6 +1,7 @@
 //! Records as screens and documents. Pure: text comes out, nothing is printed here.
 
 mod fold;
+mod logs;
 mod paint;
 mod screen;
 mod sections;

@@ -4,9 +4,9 @@
 //! the sum, the next command; every line says the same with and without colour; no raw byte of a name gets out.
 
 use super::paint::{Meaning, Style};
-use super::sections;
 use super::summary::summary;
 use super::table::wrap;
+use super::{logs, sections};
 use crate::model::record::{Lane, Mode, Outcome, Record, ResultWord, TruthLane};
 use crate::model::text::neutral;
 use crate::model::words::{Ends, next_command};
@@ -27,12 +27,15 @@ pub fn json(record: &Record) -> String {
 /// The record as a screen.
 pub fn run(record: &Record, style: &Style) -> String {
     let mut out = sections::findings(record, style);
-    for Lane::Truth(lane) in &record.lanes {
-        if !out.is_empty() {
-            out.push('\n');
+    for lane in &record.lanes {
+        if let Lane::Truth(lane) = lane {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out += &truth(record, lane, style);
         }
-        out += &truth(record, lane, style);
     }
+    out += &logs::section(record, style);
     if record.lanes.is_empty() || record.outcome == Outcome::Interrupted {
         out += &format!(
             "{} {}\n",
@@ -101,7 +104,7 @@ fn heading(record: &Record, lane: &TruthLane, ends: &Ends, style: &Style) -> Str
     out
 }
 
-fn meaning(outcome: Outcome) -> Meaning {
+pub fn meaning(outcome: Outcome) -> Meaning {
     match outcome {
         Outcome::InSync | Outcome::Applied | Outcome::Current => Meaning::Good,
         Outcome::Failed | Outcome::Refused | Outcome::Interrupted | Outcome::Unreachable => {
@@ -124,8 +127,10 @@ mod tests {
     }
 
     fn lane(r: &mut Record) -> &mut TruthLane {
-        let Lane::Truth(lane) = &mut r.lanes[0];
-        lane
+        match &mut r.lanes[0] {
+            Lane::Truth(lane) => lane,
+            _ => panic!("a truth lane"),
+        }
     }
 
     /// A dry run with one of everything.

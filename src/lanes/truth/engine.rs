@@ -236,7 +236,7 @@ impl Engine {
 
 /// Writes the profile and the ssh stand-in into the run's folder; returns the command line.
 fn lay_out(pair: &Pair, job: &Job) -> std::io::Result<(Invocation, PathBuf)> {
-    let starter = pair.scratch.path().join("start");
+    let starter = pair.scratch.join("start");
     write_private(
         &starter,
         pair.peer.link.engine_starter(job.peer_rundir).as_bytes(),

@@ -4,17 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::host::clock;
 use crate::host::link::{Agent, Link, LinkError};
-use crate::host::{clock, files};
+use crate::lanes::peers::Reach;
 use crate::model::policy::{Peer, Policy};
 use crate::model::tree::Tree;
 use crate::tool::{facts, remote};
-
-/// Seconds to wait for a connection; a peer that is away is known to be so after that.
-pub const CONNECT_TIMEOUT: u64 = 10;
-
-/// How the private folder of a run on this machine is named.
-const SCRATCH: &str = "run-";
 
 /// One host, as its agent described it.
 pub struct Host {
@@ -107,7 +102,7 @@ pub struct Pair {
     pub opened_at: i128,
     pub answered_at: i128,
     /// A private folder of this run on this machine.
-    pub scratch: tempfile::TempDir,
+    pub scratch: PathBuf,
 }
 
 impl Drop for Pair {
@@ -126,35 +121,18 @@ pub fn pair_id(site: &str, peer: &str) -> String {
 }
 
 /// Opens both hosts at once.
-pub fn open(policy: &Policy, peer: &Peer, run: &str, command: &str) -> Result<Pair, OpenError> {
+pub fn open(
+    policy: &Policy,
+    peer: &Peer,
+    reach: &Reach,
+    run: &str,
+    command: &str,
+) -> Result<Pair, OpenError> {
     let id = pair_id(&policy.site.name, &peer.name);
     let state = policy.site.state_dir.display().to_string();
-    files::private_dir(&policy.site.state_dir).map_err(|e| OpenError::Failed {
-        message: format!("the state directory cannot be used: {e}"),
-        hint: format!("ls -ld {state}"),
-    })?;
-    sweep_scratch(&policy.site.state_dir);
-    let scratch = tempfile::Builder::new()
-        .prefix(SCRATCH)
-        .tempdir_in(&policy.site.state_dir)
-        .map_err(|e| OpenError::Failed {
-            message: format!("no room for a run in {state}: {e}"),
-            hint: format!("df -h {state}"),
-        })?;
+    let scratch = reach.scratch.path();
     let local_link = Link::local(&policy.site.name);
-    let peer_link = match &peer.remote {
-        None => Link::local(&peer.name),
-        Some(r) => {
-            let persist = peer.keep_connection.as_secs();
-            Link::ssh(
-                &peer.name,
-                r,
-                socket_path(policy, peer, run, persist, scratch.path()),
-                persist,
-                CONNECT_TIMEOUT,
-            )
-        }
-    };
+    let peer_link = reach.link.clone();
     let who = format!(
         "driver={}\u{1f}driver_pid={}\u{1f}command={}\u{1f}since={}\u{1f}run={run}",
         policy.site.name,
@@ -184,10 +162,7 @@ pub fn open(policy: &Policy, peer: &Peer, run: &str, command: &str) -> Result<Pa
         rsync: peer.rsync.clone(),
     };
     let open_one = |asked: Asked, file: &Path| open_host(policy, asked, &id, run, &who, file);
-    let (here, there) = (
-        scratch.path().join("local.err"),
-        scratch.path().join("peer.err"),
-    );
+    let (here, there) = (scratch.join("local.err"), scratch.join("peer.err"));
     let (local, peer) = std::thread::scope(|s| {
         let far = s.spawn(|| open_one(theirs, &there));
         let near = open_one(ours, &here);
@@ -206,54 +181,8 @@ pub fn open(policy: &Policy, peer: &Peer, run: &str, command: &str) -> Result<Pa
         peer,
         opened_at,
         answered_at: clock::now_ns(),
-        scratch,
+        scratch: scratch.to_path_buf(),
     })
-}
-
-/// Private folders that killed runs left. The site's lock is ours, so none of them is in use.
-fn sweep_scratch(state: &Path) {
-    for name in files::names(state).unwrap_or_default() {
-        if name.to_string_lossy().starts_with(SCRATCH) {
-            let _ = files::remove_tree(&state.join(name));
-        }
-    }
-}
-
-/// The shared connection's socket: private, and short enough for the system's limit.
-fn socket_path(policy: &Policy, peer: &Peer, run: &str, persist: u64, scratch: &Path) -> PathBuf {
-    use sha2::{Digest, Sha256};
-    let mut name = Sha256::new();
-    name.update(format!("{:?}", peer.remote));
-    if persist == 0 {
-        name.update(run);
-    }
-    let name: String = name
-        .finalize()
-        .iter()
-        .take(5)
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    let stable = policy.site.state_dir.join("ssh");
-    let dir = if persist > 0 && files::private_dir(&stable).is_ok() {
-        stable
-    } else {
-        scratch.to_path_buf()
-    };
-    let path = dir.join(&name);
-    // ssh adds a suffix of 17 bytes while it makes the socket; the limit is 104 bytes on macOS.
-    if path.as_os_str().len() <= 84 {
-        return path;
-    }
-    let short = std::env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|d| d.is_dir());
-    match short {
-        Some(d) => d.join(format!("ubos-{name}")),
-        None => tempfile::Builder::new()
-            .prefix("ubos-")
-            .tempdir()
-            .map_or(path, |d| d.keep().join(name)),
-    }
 }
 
 struct Asked {

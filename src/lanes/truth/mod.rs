@@ -1,6 +1,6 @@
 //! The two-way lane: observe both replicas, plan, guard, apply through one engine process, verify, commit.
 //!
-//! The way of the data: `hosts` (what is there) → `content` (hashes) → `base` (what both last had, dead runs rolled
+//! `run` is the whole lane with one peer. The way of the data: `hosts` (what is there) → `content` (hashes) → `base` (what both last had, dead runs rolled
 //! forward) → `propose` (plan, engine's list, guards) → `apply` (arm, proceed) → `verify` → `commit`.
 
 pub mod apply;
@@ -11,4 +11,5 @@ pub mod engine;
 pub mod facts;
 pub mod hosts;
 pub mod propose;
+pub mod run;
 pub mod verify;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::files;
 use crate::host::link::LinkError;
+use crate::lanes::peers::Reach;
 use crate::lanes::truth::base::{self, Base};
 use crate::lanes::truth::engine::{self, Engine, EngineError, Job};
 use crate::lanes::truth::hosts::{self, Host, OpenError, Pair};
@@ -27,6 +28,7 @@ use crate::tool::{remote, unison_profile};
 pub struct Request<'a> {
     pub policy: &'a Policy,
     pub peer: &'a Peer,
+    pub reach: &'a Reach,
     pub run: &'a str,
     pub command: &'a str,
     pub allow: &'a [String],
@@ -102,7 +104,7 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         &format!("looking at {} and {}", policy.site.name, peer.name),
         None,
     );
-    let mut pair = hosts::open(policy, peer, run, request.command)?;
+    let mut pair = hosts::open(policy, peer, request.reach, run, request.command)?;
     let mut base = base::choose(&pair);
     let waived = request.allow.iter().any(|a| a == "clock_skew");
     let (clocks, skew_ms) = facts::clocks(policy, &mut pair, waived);
