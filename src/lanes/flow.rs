@@ -137,6 +137,13 @@ fn finish(record: &mut Record, took: Duration) {
     .into_iter()
     .find(|o| outcomes.contains(o))
     .unwrap_or(Outcome::InSync);
+    let outcome = match outcome {
+        // Of a refused run a script believes that nothing was touched.
+        Outcome::Refused | Outcome::Locked if outcomes.contains(&Outcome::Applied) => {
+            Outcome::Failed
+        }
+        other => other,
+    };
     let left = record.lanes.iter().any(Lane::has_left);
     record.outcome = outcome;
     record.exit_code = match (outcome, signals::stop_wish()) {
