@@ -17,7 +17,6 @@ pub struct HostFacts {
     pub free_bytes: Option<u64>,
     /// `unison version 2.52.1 (ocaml 4.13.1)`, or empty.
     pub unison: String,
-    pub rsync: String,
     /// Files of truth on this side now.
     pub files: usize,
     /// Files this side had at the last sync, and how many of them are as they were, under whatever name.

@@ -18,7 +18,6 @@ fn host(name: &str, root: &str) -> HostFacts {
         marker: true,
         free_bytes: Some(1 << 40),
         unison: "unison version 2.52.1 (ocaml 4.13.1)".into(),
-        rsync: "rsync 3.5.0".into(),
         files: 100,
         before: 100,
         unchanged: 100,

@@ -42,6 +42,13 @@ pub fn parse_sweep(body: &[u8], nonce: &str) -> Option<Facts> {
     Some(facts)
 }
 
+/// The bytes of a GNU list without what differs from run to run, when nothing was unreadable and nothing is missing.
+pub fn complete_list<'a>(sweep: &'a [u8], nonce: &str) -> Option<&'a [u8]> {
+    let rest = sweep.strip_prefix(format!("{nonce} SWEEP gnu\n").as_bytes())?;
+    let list = rest.strip_suffix(format!("\0\n{nonce} SWEPT 0\n\0\n").as_bytes())?;
+    (!list.is_empty()).then_some(list)
+}
+
 fn below(name: &[u8]) -> Option<RelPath> {
     if name == b"." {
         return Some(RelPath::root());
@@ -207,6 +214,18 @@ mod tests {
         let evil =
             b"N SWEEP gnu\nf\x005\x001.0\x001.0\x0042\x00644\x00./../up\x00\x00\0\nN SWEPT 0\n\0\n";
         assert!(parse_sweep(evil, "N").is_none());
+    }
+
+    #[test]
+    fn a_list_is_complete_only_when_all_could_be_read() {
+        assert!(complete_list(GNU, "N").unwrap().starts_with(b"f\x005"));
+        let unread = b"N SWEEP gnu\nd\0\0\nN SWEPT 1\n./locked\0\0\n";
+        assert_eq!(complete_list(unread, "N"), None);
+        assert_eq!(complete_list(&GNU[..GNU.len() - 1], "N"), None);
+        assert_eq!(
+            complete_list(b"N SWEEP gnu\n\0\nN SWEPT 0\n\0\n", "N"),
+            None
+        );
     }
 
     #[test]

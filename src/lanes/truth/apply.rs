@@ -10,11 +10,10 @@ use crate::audit::store::OpenRun;
 use crate::host::link::LinkError;
 use crate::lanes::truth::commit::{self, Generation};
 use crate::lanes::truth::engine::{self, EngineError, Job};
-use crate::lanes::truth::facts::{root_key, rules_key};
 use crate::lanes::truth::hosts::Pair;
 use crate::lanes::truth::propose::{Proposal, Request, Work, save_index};
 use crate::lanes::truth::verify::{self, Verified};
-use crate::lanes::truth::{base, content};
+use crate::lanes::truth::{base, calm, content, facts};
 use crate::model::entry::Entry;
 use crate::model::guards::GuardedPlan;
 use crate::model::path::RelPath;
@@ -58,10 +57,16 @@ pub fn apply(
     let _ = record;
     let (plan, _) = guarded.into_parts();
     let mut out = Applied::default();
+    if p.calm {
+        return out;
+    }
     let keep = request.policy.snapshots.keep;
     let Some(mut work) = p.work.take() else {
         // Nothing travels, but both sides may have come to agree by themselves.
-        if !p.agreed.is_empty() || p.base.generation.is_none() || facts_moved(&p, request) {
+        if !p.agreed.is_empty()
+            || p.base.generation.is_none()
+            || facts::moved(&p.pair, request.policy, &p.base.manifest)
+        {
             match advance(&p, request, &plan, &[], false, keep) {
                 Ok(()) => out.generation = Some(request.run.to_owned()),
                 Err(e) => out.broke = Some(Broke::Failed(e.to_string())),
@@ -70,6 +75,7 @@ pub fn apply(
         save_index(&p.pair, &p.index);
         return out;
     };
+    calm::forget(request.policy, &p.pair);
     request
         .progress
         .phase("carrying it out", Some(work.scope.items.len() as u64));
@@ -401,27 +407,6 @@ fn kept(
     out
 }
 
-/// Whether a fact about the pair is not yet in the base (its roots, its rules).
-fn facts_moved(p: &Proposal, request: &Request) -> bool {
-    let mut next = p.base.manifest.clone();
-    set_facts(&mut next, p, request);
-    next.facts != p.base.manifest.facts
-}
-
-fn set_facts(next: &mut crate::model::manifest::Manifest, p: &Proposal, request: &Request) {
-    for host in [&p.pair.local, &p.pair.peer] {
-        if let Some(root) = &host.said.root {
-            next.facts.insert(root_key(&host.name), root.clone());
-        }
-        next.facts
-            .insert(format!("unison {}", host.name), host.said.unison.clone());
-    }
-    next.facts.insert(
-        rules_key(&p.pair.local.name),
-        request.policy.truth.rules.digest(),
-    );
-}
-
 /// The base after this run: what both sides agree on now becomes current on both hosts.
 fn advance(
     p: &Proposal,
@@ -446,7 +431,7 @@ fn advance(
             };
         }
     }
-    set_facts(&mut next, p, request);
+    facts::set(&mut next, &p.pair, request.policy);
     let generation = Generation {
         run: request.run,
         from: p.base.generation.as_deref(),

@@ -16,6 +16,7 @@ use crate::model::manifest::{self, Manifest};
 use crate::model::path::RelPath;
 use crate::model::plan::{Side, TruthPlan};
 use crate::model::reconcile::Replica;
+use crate::model::text::hex;
 use crate::tool::{remote, unison};
 
 /// The base of this run.
@@ -32,21 +33,62 @@ pub struct Base {
 
 const MOST: u64 = 1 << 30;
 
-/// The newest generation that both hosts hold and whose manifest is whole here.
-pub fn choose(pair: &Pair) -> Base {
+/// The generations that both hosts hold, the newest last.
+fn common(pair: &Pair) -> Vec<&Held> {
     let theirs = &pair.peer.said.generations;
-    let mut common: Vec<&Held> = pair
-        .local
-        .said
-        .generations
-        .iter()
-        .filter(|g| theirs.contains(g))
-        .collect();
+    let ours = pair.local.said.generations.iter();
+    let mut common: Vec<&Held> = ours.filter(|g| theirs.contains(g)).collect();
     common.sort();
+    common
+}
+
+pub fn newest_common(pair: &Pair) -> Option<&Held> {
+    common(pair).pop()
+}
+
+/// A manifest that was read before it was known whether it is the one.
+pub struct Early {
+    name: String,
+    digest: String,
+    manifest: Manifest,
+}
+
+/// Reads the newest manifest of this host, while the peer is not there yet.
+pub fn early(state: &Path, pair: &str) -> Option<Early> {
+    let archives = state.join("pairs").join(pair).join("archives");
+    let newest = files::names(&archives)
+        .ok()?
+        .into_iter()
+        .filter_map(|name| {
+            let ok = files::read_bounded(&archives.join(&name).join("ok"), 4096).ok()?;
+            let ok = String::from_utf8(ok).ok()?;
+            let (digest, serial) = ok.trim().split_once(' ')?;
+            let serial: u64 = serial.parse().ok()?;
+            Some((serial, name.into_string().ok()?, digest.to_owned()))
+        })
+        .max()?;
+    let (_, name, digest) = newest;
+    let manifest = read(&archives.join(&name).join("manifest"), &digest)?;
+    Some(Early {
+        name,
+        digest,
+        manifest,
+    })
+}
+
+/// The newest generation that both hosts hold and whose manifest is whole here.
+pub fn choose(pair: &Pair, early: Option<Early>) -> Base {
+    let mut early = early;
+    let theirs = &pair.peer.said.generations;
     let all = pair.local.said.generations.iter().chain(theirs);
     let highest = all.map(|g| g.serial).max().unwrap_or(0);
-    for g in common.into_iter().rev() {
-        if let Some(manifest) = read(&archives(pair).join(&g.name).join("manifest"), &g.digest) {
+    for g in common(pair).into_iter().rev() {
+        let known = early.take_if(|e| e.name == g.name && e.digest == g.digest);
+        let manifest = match known {
+            Some(e) => Some(e.manifest),
+            None => read(&archives(pair).join(&g.name).join("manifest"), &g.digest),
+        };
+        if let Some(manifest) = manifest {
             return Base {
                 generation: Some(g.name.clone()),
                 serial: highest,
@@ -76,11 +118,7 @@ fn evidence(pair: &Pair) -> Option<String> {
 
 fn read(path: &Path, digest: &str) -> Option<Manifest> {
     let bytes = files::read_bounded(path, MOST).ok()?;
-    let found: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    (found == digest).then(|| Manifest::parse(&bytes))?
+    (hex(&Sha256::digest(&bytes)) == digest).then(|| Manifest::parse(&bytes))?
 }
 
 pub fn pair_dir(pair: &Pair) -> PathBuf {

@@ -14,12 +14,12 @@ use crate::model::policy::Policy;
 use crate::model::reconcile::Replica;
 
 /// Key under which the base remembers where a site's root really was.
-pub fn root_key(site: &str) -> String {
+fn root_key(site: &str) -> String {
     format!("root {site}")
 }
 
 /// Key under which the base remembers the rules as a site had them: each host resolves its own policy.
-pub fn rules_key(site: &str) -> String {
+fn rules_key(site: &str) -> String {
     format!("rules {site}")
 }
 
@@ -64,12 +64,34 @@ fn host(h: &Host, base: &Manifest) -> HostFacts {
         marker: h.said.marker,
         free_bytes: h.said.free_bytes,
         unison: h.said.unison.clone(),
-        rsync: h.said.rsync.clone(),
         files: h.tree.files(),
         before: 0,
         unchanged: 0,
         tools_missing: missing,
     }
+}
+
+/// Whether a fact about the pair is not yet in the base (its roots, its rules).
+pub fn moved(pair: &Pair, policy: &Policy, base: &Manifest) -> bool {
+    let mut next = Manifest {
+        facts: base.facts.clone(),
+        ..Manifest::default()
+    };
+    set(&mut next, pair, policy);
+    next.facts != base.facts
+}
+
+/// Writes down the facts about the pair as they are now.
+pub fn set(next: &mut Manifest, pair: &Pair, policy: &Policy) {
+    for host in [&pair.local, &pair.peer] {
+        if let Some(root) = &host.said.root {
+            next.facts.insert(root_key(&host.name), root.clone());
+        }
+        next.facts
+            .insert(format!("unison {}", host.name), host.said.unison.clone());
+    }
+    next.facts
+        .insert(rules_key(&pair.local.name), policy.truth.rules.digest());
 }
 
 /// Adds what only the content of both replicas tells.

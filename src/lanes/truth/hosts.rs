@@ -4,10 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::host::clock;
 use crate::host::link::{Agent, Link, LinkError};
 use crate::lanes::peers::Reach;
 use crate::model::policy::{Peer, Policy};
+use crate::model::rules::Rules;
 use crate::model::tree::Tree;
 use crate::tool::{facts, remote};
 
@@ -20,7 +23,12 @@ pub struct Host {
     pub root_given: String,
     pub state_given: String,
     pub said: Said,
+    /// Filled by [`sort_trees`].
     pub tree: Tree,
+    /// The list of files as it came, until it is sorted.
+    sweep: Vec<u8>,
+    /// Of the list, when it is complete; equal lists are equal trees.
+    pub sweep_digest: Option<String>,
     /// Bytes its login shell printed before our script began.
     pub noise: usize,
 }
@@ -36,7 +44,6 @@ pub struct Said {
     pub marker: bool,
     pub free_bytes: Option<u64>,
     pub unison: String,
-    pub rsync: String,
     pub missing: Vec<String>,
     pub style: String,
     pub generations: Vec<Held>,
@@ -146,7 +153,6 @@ pub fn open(
         state,
         root: policy.site.root.display().to_string(),
         unison: "unison".into(),
-        rsync: "rsync".into(),
         owner: std::process::id().to_string(),
     };
     let theirs = Asked {
@@ -159,7 +165,6 @@ pub fn open(
         state: peer.state_dir.clone(),
         root: peer.root.clone(),
         unison: peer.unison.clone(),
-        rsync: peer.rsync.clone(),
     };
     let open_one = |asked: Asked, file: &Path| open_host(policy, asked, &id, run, &who, file);
     let (here, there) = (scratch.join("local.err"), scratch.join("peer.err"));
@@ -190,7 +195,6 @@ struct Asked {
     state: String,
     root: String,
     unison: String,
-    rsync: String,
     owner: String,
 }
 
@@ -214,7 +218,6 @@ fn open_host(
         run,
         who,
         &asked.unison,
-        &asked.rsync,
         "lock",
         &asked.owner,
         &n_prunes,
@@ -222,7 +225,7 @@ fn open_host(
     ];
     parameters.extend(includes.iter().map(String::as_str));
     parameters.extend(prunes.iter().map(String::as_str));
-    let (agent, body) = asked.link.open_agent(&parameters, stderr)?;
+    let (agent, mut body) = asked.link.open_agent(&parameters, stderr)?;
     let name = asked.link.name.clone();
     if let Some(what) = remote::value(&body, "nolock") {
         let what = crate::model::text::neutral(what);
@@ -246,25 +249,12 @@ fn open_host(
             hint: format!("on {name}: mkdir -p {0} && ls -ld {0}", asked.state),
         });
     }
+    let swept_from = remote::find(&body, format!("{} SWEEP ", agent.nonce()).as_bytes());
+    let sweep = body.split_off(swept_from.unwrap_or(body.len()));
     let mut said = parse_said(&body);
     said.program.clone_from(&asked.unison);
-    let tree = match said.root {
-        None => Tree::default(),
-        Some(_) => match facts::parse_sweep(&body, agent.nonce()) {
-            Some(swept) => Tree::sort(swept.stats, swept.unreadable, rules),
-            None if said.style == "none" => {
-                said.missing
-                    .push("a find or stat that tells nanoseconds".into());
-                Tree::default()
-            }
-            None => {
-                return Err(OpenError::Failed {
-                    message: format!("the list of files from {name} was cut or garbled"),
-                    hint: "run it again".into(),
-                });
-            }
-        },
-    };
+    let sweep_digest = facts::complete_list(&sweep, agent.nonce())
+        .map(|list| crate::model::text::hex(&Sha256::digest(list)));
     Ok(Host {
         name,
         noise: agent
@@ -277,8 +267,41 @@ fn open_host(
         root_given: asked.root,
         state_given: asked.state,
         said,
-        tree,
+        tree: Tree::default(),
+        sweep,
+        sweep_digest,
     })
+}
+
+/// Reads the lists of both hosts into trees, at the same time.
+pub fn sort_trees(pair: &mut Pair, policy: &Policy) -> Result<(), OpenError> {
+    let rules = &policy.truth.rules;
+    let (local, peer) = (&mut pair.local, &mut pair.peer);
+    std::thread::scope(|s| {
+        let far = s.spawn(|| sort_tree(peer, rules));
+        let near = sort_tree(local, rules);
+        far.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .and(near)
+    })
+}
+
+fn sort_tree(host: &mut Host, rules: &Rules) -> Result<(), OpenError> {
+    let sweep = std::mem::take(&mut host.sweep);
+    if host.said.root.is_none() {
+        return Ok(());
+    }
+    match facts::parse_sweep(&sweep, host.agent.nonce()) {
+        Some(swept) => host.tree = Tree::sort(swept.stats, swept.unreadable, rules),
+        None if host.said.style == "none" => {}
+        None => {
+            return Err(OpenError::Failed {
+                message: format!("the list of files from {} was cut or garbled", host.name),
+                hint: "run it again".into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn holder(on: &str, body: &[u8]) -> Holder {
@@ -315,6 +338,9 @@ fn parse_said(body: &[u8]) -> Said {
     if remote::value(body, "sha") == Some("none") {
         missing.push("sha256sum or shasum".to_owned());
     }
+    if remote::value(body, "stat") == Some("none") {
+        missing.push("a find or stat that tells nanoseconds".to_owned());
+    }
     Said {
         state: get("state").unwrap_or_default(),
         root: get("root"),
@@ -324,7 +350,6 @@ fn parse_said(body: &[u8]) -> Said {
         marker: remote::value(body, "marker").is_some(),
         free_bytes: kib("space").map(|k| k.saturating_mul(1024)),
         unison: get("unison").unwrap_or_default(),
-        rsync: get("rsync").unwrap_or_default(),
         missing,
         style: get("stat").unwrap_or_default(),
         generations: remote::values(body, "gen").filter_map(held).collect(),

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod base;
+pub mod calm;
 pub mod commit;
 pub mod content;
 pub mod engine;

@@ -10,8 +10,8 @@ use crate::lanes::peers::Reach;
 use crate::lanes::truth::base::{self, Base};
 use crate::lanes::truth::engine::{self, Engine, EngineError, Job};
 use crate::lanes::truth::hosts::{self, Host, OpenError, Pair};
-use crate::lanes::truth::{commit, content, facts};
-use crate::model::decide::Judge;
+use crate::lanes::truth::{calm, commit, content, facts};
+use crate::model::decide::{Clocks, Judge};
 use crate::model::finding::{Finding, Severity};
 use crate::model::guards::{self, Facts, GuardedPlan};
 use crate::model::index::Index;
@@ -75,6 +75,8 @@ pub struct Proposal {
     pub verdicts: Verdicts,
     pub recovered: Vec<(String, usize)>,
     pub skew_ms: i64,
+    /// Both trees are as they were when nothing was to do, so that nothing was read and there is nothing to commit.
+    pub calm: bool,
 }
 
 /// The run's folder on both hosts and the engine that waits at its last question.
@@ -96,7 +98,6 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     let Request {
         policy,
         peer,
-        run,
         progress,
         ..
     } = *request;
@@ -104,10 +105,24 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         &format!("looking at {} and {}", policy.site.name, peer.name),
         None,
     );
-    let mut pair = hosts::open(policy, peer, request.reach, run, request.command)?;
-    let mut base = base::choose(&pair);
+    let id = hosts::pair_id(&policy.site.name, &peer.name);
+    let whole = request.paths.is_empty() && !request.full;
+    let calm = match whole {
+        true => calm::load(&id, policy, crate::host::clock::now_ns()),
+        false => None,
+    };
+    let (pair, memory) = open(request, &id, calm.is_none());
+    let mut pair = pair?;
     let waived = request.allow.iter().any(|a| a == "clock_skew");
     let (clocks, skew_ms) = facts::clocks(policy, &mut pair, waived);
+    if let Some(calm) = calm
+        && calm::holds(&calm, policy, &pair)
+    {
+        return Ok(nothing_to_do(request, pair, &clocks, skew_ms));
+    }
+    let (index, early) = memory.unwrap_or_else(|| remembered(request, &id));
+    let mut index = index;
+    let mut base = base::choose(&pair, early);
     if base.lost.is_some() && request.allow.iter().any(|a| a == "first_sync") {
         base = Base {
             lost: base.lost,
@@ -116,14 +131,7 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         };
     }
     let mut known = facts::before(policy, &pair, &base, &clocks);
-    let judge = Judge {
-        strategy: policy.truth.conflicts,
-        permissions: policy.truth.permissions,
-        clocks,
-        local_name: pair.local.name.clone(),
-        peer_name: pair.peer.name.clone(),
-    };
-    let mut index = load_index(&pair, request);
+    let judge = judge(policy, &pair, clocks);
     let hopeless = guards::waive(guards::before_plan(&known), request.allow, &known);
     let blind = ["roots", "marker", "root_mode", "engine_version"];
     if hopeless
@@ -133,6 +141,7 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         return Ok(refused_early(pair, base, judge, index, hopeless, skew_ms));
     }
     progress.phase("reading what changed", None);
+    hosts::sort_trees(&mut pair, policy)?;
     let (local, far) = content::replicas(&mut pair, &mut index)?;
     let recovered = base::recover(&pair, &mut base, &local, &far, policy.snapshots.keep)?;
     let Reconciled {
@@ -150,6 +159,10 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         note_through(&mut plan, through);
     }
     facts::with_content(&mut known, &base.manifest, &local, &far);
+    let settled = agreed.is_empty() && recovered.is_empty();
+    if whole && settled && !facts::moved(&pair, policy, &base.manifest) {
+        calm::remember(policy, &pair, &base, &plan, (&local, &far), &index);
+    }
     let work = if plan.changes.is_empty() {
         None
     } else {
@@ -174,7 +187,76 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         recovered,
         skew_ms,
         work,
+        calm: false,
     })
+}
+
+/// Opens both hosts; what this one remembers is read meanwhile, when it is likely to be needed.
+#[expect(clippy::type_complexity, reason = "two answers of two threads")]
+fn open(
+    request: &Request,
+    id: &str,
+    remember: bool,
+) -> (
+    Result<Pair, OpenError>,
+    Option<(Index, Option<base::Early>)>,
+) {
+    std::thread::scope(|s| {
+        let memory = remember.then(|| s.spawn(|| remembered(request, id)));
+        let pair = hosts::open(
+            request.policy,
+            request.peer,
+            request.reach,
+            request.run,
+            request.command,
+        );
+        (pair, memory.and_then(|m| m.join().ok()))
+    })
+}
+
+/// What this host remembers of content, and of the newest base.
+fn remembered(request: &Request, id: &str) -> (Index, Option<base::Early>) {
+    let state = &request.policy.site.state_dir;
+    let early = base::early(state, id);
+    (
+        load_index(&state.join("pairs").join(id).join("index"), request),
+        early,
+    )
+}
+
+fn judge(policy: &Policy, pair: &Pair, clocks: Clocks) -> Judge {
+    Judge {
+        strategy: policy.truth.conflicts,
+        permissions: policy.truth.permissions,
+        clocks,
+        local_name: pair.local.name.clone(),
+        peer_name: pair.peer.name.clone(),
+    }
+}
+
+/// Both trees look as they did when nothing was to do: only the guards have a say.
+fn nothing_to_do(request: &Request, pair: Pair, clocks: &Clocks, skew_ms: i64) -> Proposal {
+    let generation = base::newest_common(&pair);
+    let base = Base {
+        generation: generation.map(|g| g.name.clone()),
+        serial: generation.map_or(0, |g| g.serial),
+        ..Base::default()
+    };
+    let mut known = facts::before(request.policy, &pair, &base, clocks);
+    known.rules_before = Some(known.rules_now.clone());
+    let judge = judge(request.policy, &pair, clocks.clone());
+    let plan = TruthPlan::default();
+    let limits = &request.policy.guards;
+    let verdicts = match guards::guard(plan.clone(), &known, limits, request.allow) {
+        Ok(guarded) => Verdicts::Passed(guarded),
+        Err(findings) => Verdicts::Refused(plan, findings),
+    };
+    request.progress.done();
+    Proposal {
+        calm: true,
+        verdicts,
+        ..refused_early(pair, base, judge, Index::default(), Vec::new(), skew_ms)
+    }
 }
 
 fn refused_early(
@@ -197,6 +279,7 @@ fn refused_early(
         recovered: Vec::new(),
         skew_ms,
         work: None,
+        calm: false,
     }
 }
 
@@ -204,8 +287,8 @@ fn index_path(pair: &Pair) -> PathBuf {
     base::pair_dir(pair).join("index")
 }
 
-fn load_index(pair: &Pair, request: &Request) -> Index {
-    let index = Index::parse(&files::read_bounded(&index_path(pair), 1 << 30).unwrap_or_default());
+fn load_index(path: &Path, request: &Request) -> Index {
+    let index = Index::parse(&files::read_bounded(path, 1 << 30).unwrap_or_default());
     let age = crate::host::clock::now_ns() - index.full_at;
     let due =
         age > i128::try_from(request.policy.truth.full_scan_every.as_nanos()).unwrap_or(i128::MAX);

@@ -2,19 +2,29 @@
 # standard input ends, ends the engine that this run left, and lets go. Parameters come as lines, never as code.
 export LC_ALL=C TZ=UTC
 umask 077
-for v in nonce state root marker pair run who unison rsync want owner prunes includes; do IFS= read -r "$v" || exit 97; done
+for v in nonce state root marker pair run who unison want owner prunes includes; do IFS= read -r "$v" || exit 97; done
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 case $root in /*) ;; *) root=$HOME/$root ;; esac
 say() { printf '%s %s\n' "$1" "$2"; }
+us=$(printf '\037')
 printf '\n%s BEGIN\n' "$nonce"
 
-boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.boottime 2>/dev/null | tr -d ' {},')
-born() {
-  if [ -r "/proc/$1/stat" ]; then
-    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | { read -r st rest && [ "$st" != Z ] && echo "$rest" | cut -d' ' -f19; }
-  else ps -o lstart= -p "$1" 2>/dev/null | tr -s ' ' _; fi
+# Each program that is started costs a millisecond or two on both sides of every run, so the shell does what it can itself.
+boot=
+{ read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=$(sysctl -n kern.boottime 2>/dev/null | tr -d ' {},')
+born() { # PID: sets b to when that process began, empty when there is none (a dead one that nobody has reaped is none)
+  b=
+  if { IFS= read -r b <"/proc/$1/stat"; } 2>/dev/null; then
+    # The name in brackets may hold anything; state and start time are the first and twentieth field behind it.
+    b=${b##*) }
+    set -f; IFS=' '
+    set -- $b
+    set +f; unset IFS
+    if [ "$1" = Z ]; then b=; else b=${20}; fi
+  elif [ ! -d /proc/self ]; then b=$(ps -o lstart= -p "$1" 2>/dev/null | tr -s ' ' _)
+  fi
 }
-alive() { [ -n "$1" ] && [ -n "$2" ] && [ "$3" = "$boot" ] && [ "$(born "$1")" = "$2" ]; }
+alive() { [ -n "$1" ] && [ -n "$2" ] && [ "$3" = "$boot" ] && born "$1" && [ "$b" = "$2" ]; }
 end_engine() { # FILE: pid and birth of an engine; ends it if it still is that process
   [ -r "$1" ] && read -r epid eborn <"$1" || return 0
   alive "$epid" "$eborn" "$boot" || return 0
@@ -24,17 +34,28 @@ end_engine() { # FILE: pid and birth of an engine; ends it if it still is that p
   sleep 0.2 2>/dev/null || sleep 1
 }
 lock=$state/lock.d
-field() { sed -n "s/^$1=//p" "$lock/owner" 2>/dev/null | head -n 1; }
+field() { # KEY: sets v to its first value in the lock's owner file
+  v=
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in "$1="*) v=${line#*=}; return 0 ;; esac
+  done 2>/dev/null <"$lock/owner"
+}
 dead() { # is the lock's owner gone? (a foreign driver that has been silent for two minutes counts as gone)
-  opid=$(field pid) oborn=$(field born) oboot=$(field boot)
+  { field pid; opid=$v; field born; oborn=$v; field boot; oboot=$v; } 2>/dev/null
   alive "$opid" "$oborn" "$oboot" || return 0
-  [ "$(field remote)" = 1 ] && [ -n "$(find "$lock/beat" -prune -mmin +2 2>/dev/null)" ] && { kill -KILL "$opid" 2>/dev/null; return 0; }
+  { field remote; } 2>/dev/null
+  [ "$v" = 1 ] && [ -n "$(find "$lock/beat" -prune -mmin +2 2>/dev/null)" ] && { kill -KILL "$opid" 2>/dev/null; return 0; }
   return 1
 }
 mine=
 claim() {
   mkdir "$lock" 2>/dev/null || return 1
-  printf 'nonce=%s\npid=%s\nborn=%s\nboot=%s\nremote=%s\n%s\n' "$nonce" "$1" "$(born "$1")" "$boot" "$2" "$who" | tr '\037' '\n' >"$lock/owner.new" &&
+  lpid=$1 lremote=$2
+  born "$lpid"
+  set -f; IFS=$us
+  set -- $who
+  set +f; unset IFS
+  { printf 'nonce=%s\npid=%s\nborn=%s\nboot=%s\nremote=%s\n' "$nonce" "$lpid" "$b" "$boot" "$lremote"; printf '%s\n' "$@"; } >"$lock/owner.new" &&
     mv "$lock/owner.new" "$lock/owner" && : >"$lock/beat" && mine=1
 }
 # The door behind which locks are removed: one at a time. Whoever died in it is passed.
@@ -53,7 +74,8 @@ enter() {
     [ "$tries" -lt 60 ] || return 1
     sleep 0.2 2>/dev/null || sleep 1
   done
-  echo "$$ $(born $$)" >"$lock.take/by"
+  born $$
+  echo "$$ $b" >"$lock.take/by"
 }
 leave() { rm -rf "$lock.take"; }
 take() {
@@ -81,7 +103,8 @@ take() {
     enter || { say nolock "$lock.take stays, though nobody seems to hold it"; return 1; }
     if dead; then
       for e in "$lock"/engine*; do end_engine "$e"; done
-      say cleared "$(field run)"
+      field run
+      say cleared "$v"
       rm -rf "$lock"
     fi
     leave
@@ -91,20 +114,20 @@ let_go() {
   trap '' HUP INT TERM PIPE
   [ -n "$mine" ] || return 0
   mine=
-  [ "$(field nonce)" = "$nonce" ] && for e in "$lock"/engine*; do end_engine "$e"; done
+  { field nonce; } 2>/dev/null
+  [ "$v" = "$nonce" ] && for e in "$lock"/engine*; do end_engine "$e"; done
   # While engines were ended, a later run may have taken this lock over: behind the door it is ours or it stays.
   enter || return 0
-  [ "$(field nonce)" = "$nonce" ] && rm -rf "$lock"
-  leave
+  { field nonce; } 2>/dev/null
+  if [ "$v" = "$nonce" ]; then rm -rf "$lock" "$lock.take"; else leave; fi
 }
 trap 'let_go; exit 143' HUP INT TERM
 trap 'let_go' EXIT
 
-say clock "$(date +%s.%N 2>/dev/null)"
-say home "$HOME"
-say system "$(uname -s)"
+now=$(date +%s.%N 2>/dev/null)
+say clock "$now"
 if [ "$want" = lock ]; then
-  if mkdir -p "$state" 2>/dev/null && [ -w "$state" ]; then
+  if { [ -d "$state" ] || mkdir -p "$state" 2>/dev/null; } && [ -w "$state" ]; then
     if take; then say lock held; else say lock refused; printf '%s END\n' "$nonce"; exit 0; fi
   else say statedir bad; fi
 fi
@@ -112,24 +135,42 @@ say state "$state"
 [ -L "$root" ] && say rootlink 1
 if [ -d "$root" ] && cd "$root" 2>/dev/null; then
   say root "$(pwd -P)"
-  rootid=$(ls -Ldi . | { read -r i _; echo "$i"; })
+  rootid=$(ls -Ldi .)
+  rootid=${rootid% .}
   say rootid "$rootid"
-  say rootmode "$(ls -ld . | cut -c1-10)"
   [ -r . ] && [ -w . ] && [ -x . ] && say rootrwx 1
   [ -f "$marker" ] && [ ! -L "$marker" ] && say marker 1
   say space "$(df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ a _; echo "$a"; })"
-  say inodes "$(df -Pi . 2>/dev/null | { read -r _; read -r _ _ _ a _; echo "$a"; })"
 elif [ -e "$root" ]; then say rootbad "not a directory, or closed to this user"
 else say rootbad missing; fi
-say unison "$("$unison" -version 2>/dev/null | head -n 1)"
-say rsync "$("$rsync" --version 2>/dev/null | head -n 1)"
+# The engine's version is asked once for each file that is the engine: asking costs more than looking.
+nl='
+'
+program=$(command -v "$unison" 2>/dev/null)
+seen=
+case $program in /*) seen=$(ls -lLdi "$program" 2>/dev/null) ;; esac
+known=$state/engine-version
+{ IFS= read -r told; IFS= read -r version; } 2>/dev/null <"$known" || told=
+if [ -z "$seen" ] || [ "$told" != "$seen" ]; then
+  version=$("$unison" -version 2>/dev/null)
+  version=${version%%"$nl"*}
+  # Not of a script, which may start another program tomorrow, nor of one so young that two versions could look alike.
+  case $version in
+  unison*)
+    [ -z "$seen" ] || [ ! -d "$state" ] || [ "$(head -c 2 "$program" 2>/dev/null)" = '#!' ] ||
+      [ -n "$(find -L "$program" -prune -mmin -1440 2>/dev/null)" ] ||
+      { printf '%s\n%s\n' "$seen" "$version" >"$known.$$" && mv "$known.$$" "$known"; } 2>/dev/null
+    ;;
+  esac
+fi
+say unison "$version"
 sha=none
 for s in sha256sum shasum openssl; do command -v $s >/dev/null 2>&1 && { sha=$s; break; }; done
 say sha $sha
 if find / -prune -printf '' 2>/dev/null; then style=gnu; elif stat -f %z / >/dev/null 2>&1; then style=bsd; else style=none; fi
 say stat $style
 p=$state/pairs/$pair
-for g in "$p"/archives/*/ok; do [ -f "$g" ] && { d=${g%/ok}; say gen "${d##*/} $(cat "$g")"; }; done
+for g in "$p"/archives/*/ok; do [ -f "$g" ] && IFS= read -r v <"$g" && { d=${g%/ok}; say gen "${d##*/} $v"; }; done
 for r in "$p"/runs/*/pending; do [ -f "$r" ] && { d=${r%/pending}; say pending "${d##*/}"; }; done
 [ -f "$p/synced" ] && say synced 1
 [ -f "$p/held" ] && say heldby "$(head -n 1 "$p/held")"
@@ -153,7 +194,7 @@ set -- "$@" -type d '(' -name ''
 i=0
 while [ "$i" -lt "$prunes" ]; do IFS= read -r x; set -- "$@" -o -name "$x"; i=$((i + 1)); done
 set -- "$@" ')'
-say swept "$(date +%s.%N 2>/dev/null)"
+say swept "$now"
 printf '%s SWEEP %s\n' "$nonce" "$style"
 rc=0
 if [ "$roots" -gt 0 ] && [ -n "${rootid:-}" ]; then
