@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, explain, init, profile, runs, truth};
+use super::{check, explain, full, init, logs, profile, runs, truth, verify};
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
 
@@ -71,6 +71,9 @@ pub enum Command {
     Profile(profile::Profile),
     Explain(explain::Explain),
     Truth(truth::Truth),
+    Logs(logs::Logs),
+    Full(full::Full),
+    Verify(verify::Verify),
     Runs(runs::RunsArgs),
 }
 

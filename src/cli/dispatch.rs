@@ -35,6 +35,9 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Profile(args) => ("profile", args.run(global)),
         Command::Explain(args) => ("explain", args.run(global)),
         Command::Truth(args) => ("truth", args.run(global)),
+        Command::Logs(args) => ("logs", args.run(global)),
+        Command::Full(args) => ("full", args.run(global)),
+        Command::Verify(args) => ("verify", args.run(global)),
         Command::Runs(args) => ("runs", audit_log(args, global)),
     }
 }

@@ -7,13 +7,17 @@ mod check;
 mod dispatch;
 mod explain;
 mod failure;
+mod full;
 mod init;
+mod logs;
 mod out;
 mod profile;
 pub mod progress;
 pub mod render;
 pub mod runs;
+mod sync;
 mod truth;
+mod verify;
 
 pub use args::{Cli, Command, Global};
 pub use dispatch::main;

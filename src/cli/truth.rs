@@ -1,20 +1,13 @@
 //! `truth`: the two-way lane, dry unless `--apply`.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::args::Global;
 use super::failure::Failure;
-use super::out;
 use super::profile::chosen;
-use super::render;
-use crate::host::{policy_file, signals};
-use crate::lanes::flow::{self, Setup};
-use crate::lanes::peers::{self, Carry, Order};
-use crate::model::exit;
+use super::sync::{Wish, carry};
+use crate::host::policy_file;
 use crate::model::path::RelPath;
-use crate::model::record::{Mode, Outcome, Record};
 
 /// Sync truth both ways with each peer (a dry run unless --apply is given)
 #[derive(Debug, Args)]
@@ -62,64 +55,25 @@ impl Truth {
                 "the policy has no [[peer]] that takes part in truth; nothing was touched",
             ));
         }
-        signals::listen();
-        let progress = out::progress(global);
-        let order = Order {
+        Wish {
+            global,
             policy: &policy,
-            peers,
             command: "truth",
-            truth: Some(match self.apply {
-                true => Carry::Apply {
-                    plan: self.plan.clone(),
-                },
-                false => Carry::Show,
-            }),
+            peers,
+            truth: Some(carry(self.apply, self.plan.as_ref())),
+            logs: None,
             paths: self.paths()?,
-            allow: global.allow.clone(),
-            wait: global.wait.unwrap_or(Duration::ZERO),
             full: self.full_scan,
-            progress: progress.as_ref(),
-        };
-        let setup = Setup {
-            policy: &policy,
-            command: order.command,
-            mode: match self.apply {
-                true => Mode::Apply,
-                false => Mode::DryRun,
-            },
-            reason: "manual",
-            wait: order.wait,
-            repeat: self.repeat(global),
-        };
-        let record = flow::recorded(&setup, |run| peers::run(&order, run))
-            .map_err(|e| Failure::failed(format!("{e:#}; nothing was touched")))?;
-        progress.done();
-        Ok(self.tell(&record, global))
-    }
-
-    fn tell(&self, record: &Record, global: &Global) -> u8 {
-        let pending = self.exit_code && record.outcome == Outcome::Pending;
-        let code = if pending {
-            exit::PENDING
-        } else {
-            record.exit_code
-        };
-        if global.json {
-            let mut shown = record.clone();
-            shown.exit_code = code;
-            out::line(&render::json(&shown));
-        } else if !global.quiet || code != exit::DONE {
-            out::text(&render::run(record, &out::style(global, self.all)));
+            repeat: self.repeat(),
+            exit_code: self.exit_code,
+            all: self.all,
         }
-        code
+        .run()
     }
 
-    /// What the next command must say again: where the policy is, and which paths were meant.
-    fn repeat(&self, global: &Global) -> Vec<String> {
+    /// What the next command must say again: which paths were meant.
+    fn repeat(&self) -> Vec<String> {
         let mut words = Vec::new();
-        if let Some(policy) = &global.policy {
-            words.extend(["--policy".to_owned(), policy.display().to_string()]);
-        }
         for path in &self.path {
             words.extend(["--path".to_owned(), path.to_string_lossy().into_owned()]);
         }

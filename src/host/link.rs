@@ -292,6 +292,39 @@ impl Link {
         }
     }
 
+    /// The program that rsync takes for ssh: it starts `program` in `dir` on this link's host, with the flags that the rsync
+    /// here asks for. These are words of rsync's own; anything else among them ends it.
+    pub fn rsync_starter(&self, dir: &[u8], program: &str) -> String {
+        let octal =
+            |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("\\{b:03o}")).collect() };
+        // What follows the directory keeps a line break at the end of its name.
+        let (d, f) = (octal(&[dir, b"/."].concat()), octal(program.as_bytes()));
+        let head = "#!/bin/sh\nwhile [ $# -gt 0 ] && [ \"$1\" != --server ]; do shift; done\n\
+                    for a; do case $a in *[!A-Za-z0-9._=,:+-]*) exit 2 ;; esac; done\n";
+        let go = format!("d=$(printf \"{d}\") && f=$(printf \"{f}\") && cd \"$d\" && exec \"$f\"");
+        match &self.way {
+            Way::Local => format!("{head}{go} \"$@\"\n"),
+            Way::Ssh {
+                remote: r, socket, ..
+            } => {
+                let words: Vec<String> = ssh::session(r, socket, "")
+                    .iter()
+                    .map(|a| quote(a))
+                    .collect();
+                // The last word is the command, which only the stand-in can complete.
+                let words = words[..words.len() - 1].join(" ");
+                let ssh = process::which("ssh").unwrap_or_else(|| "ssh".into());
+                format!(
+                    "{head}exec {} {words} \"exec sh -c '{} $*'\"\n",
+                    quote(&ssh.display().to_string()),
+                    go.replace('\\', "\\\\")
+                        .replace('"', "\\\"")
+                        .replace('$', "\\$"),
+                )
+            }
+        }
+    }
+
     fn unsendable(&self) -> LinkError {
         LinkError::failed(
             format!(

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod files;
 pub mod link;
+pub mod log_files;
 pub mod plain_files;
 pub mod policy_file;
 pub mod process;

@@ -66,7 +66,12 @@ fn environment(extra: &[(String, OsString)]) -> HashMap<OsString, OsString> {
 
 fn expression(what: &Invocation) -> duct::Expression {
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
-    duct::cmd(&what.program, &what.args)
+    let command = duct::cmd(&what.program, &what.args);
+    let command = match &what.dir {
+        Some(dir) => command.dir(dir),
+        None => command,
+    };
+    command
         .full_env(environment(&what.env))
         .unchecked()
         .before_spawn(|command| {
@@ -212,6 +217,15 @@ impl Session {
         }
         self.signal(rustix::process::Signal::TERM);
         if self.wait(patience).is_none() {
+            self.signal(rustix::process::Signal::KILL);
+            self.wait(Duration::from_secs(5));
+        }
+    }
+
+    /// Ends it and everything it started, without asking: what must not run code of its own on its way out.
+    pub fn kill(&mut self) {
+        self.close_stdin();
+        if self.wait(Duration::ZERO).is_none() {
             self.signal(rustix::process::Signal::KILL);
             self.wait(Duration::from_secs(5));
         }

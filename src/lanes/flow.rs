@@ -23,6 +23,8 @@ pub struct Setup<'a> {
     pub reason: &'a str,
     /// How long to wait for the lock.
     pub wait: Duration,
+    /// Whether it only says if all is as it should be: something to do is a failure then.
+    pub is_check: bool,
     /// Words of the command line that the next command must repeat.
     pub repeat: Vec<String>,
 }
@@ -64,7 +66,7 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
             });
             record.lanes = ended.lanes;
             record.findings = ended.findings;
-            finish(&mut record, started.elapsed());
+            finish(&mut record, setup, started.elapsed());
             drop(lock);
             open.close(record.clone())?;
             let _ = store.prune(setup.policy.audit.keep, clock::now(), &[]);
@@ -121,7 +123,7 @@ fn is_alive(who: &Who) -> bool {
 }
 
 /// The run's outcome is its worst lane; peers that are away do not spoil the others.
-fn finish(record: &mut Record, took: Duration) {
+fn finish(record: &mut Record, setup: &Setup, took: Duration) {
     let outcomes: Vec<Outcome> = record.lanes.iter().map(Lane::outcome).collect();
     let outcome = [
         Outcome::Interrupted,
@@ -148,6 +150,7 @@ fn finish(record: &mut Record, took: Duration) {
     record.outcome = outcome;
     record.exit_code = match (outcome, signals::stop_wish()) {
         (Outcome::Interrupted, Some(15 | 1)) => exit::TERMINATED,
+        (Outcome::Pending | Outcome::Partial, _) if setup.is_check => exit::FAILED,
         _ => exit::code_of(outcome, left),
     };
     let mut plans = record.lanes.iter().filter_map(Lane::plan);

@@ -2,6 +2,7 @@
 
 pub mod flow;
 pub mod lock;
+pub mod log;
 pub mod overtaken;
 pub mod peers;
 pub mod truth;

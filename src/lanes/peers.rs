@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::host::link::{Keeper, Link};
 use crate::host::{clock, files};
 use crate::lanes::flow::{Ended, Run};
-use crate::lanes::truth;
 use crate::lanes::truth::propose::{ProposeError, Request};
+use crate::lanes::{log, truth};
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
@@ -29,6 +29,8 @@ pub enum Carry {
     Show,
     /// Carry it out; with an id, only that very plan.
     Apply { plan: Option<String> },
+    /// Say whether all is as it should be, by every byte.
+    Compare,
 }
 
 /// What is asked of the lanes.
@@ -38,6 +40,8 @@ pub struct Order<'a> {
     pub command: &'a str,
     /// The two-way lane; `None`: not asked for.
     pub truth: Option<Carry>,
+    /// The append-only lane; `None`: not asked for.
+    pub logs: Option<Carry>,
     pub paths: Vec<RelPath>,
     pub allow: Vec<String>,
     /// How long to wait for the lock on a peer.
@@ -93,9 +97,12 @@ fn one_peer(
     until: Instant,
 ) -> Ended {
     // With several peers each connects before its turn, so that those that are away are found out at the same time.
-    let reach = reach(order.policy, peer, run.id, order.peers.len() > 1);
+    // So does one whose connection several lanes share.
+    let logs = order.logs.as_ref().filter(|_| !peer.logs.is_empty());
+    let connect = order.peers.len() > 1 || logs.is_some();
+    let reach = reach(order.policy, peer, run.id, connect);
     let mut all = Ended::default();
-    if let Some(carry) = &order.truth {
+    if let Some(carry) = order.truth.as_ref().filter(|_| takes_part(order, peer)) {
         match &reach {
             Ok(reach) => {
                 let request = Request {
@@ -115,7 +122,31 @@ fn one_peer(
             Err(e) => all.extend(truth::run::not_begun(peer, e)),
         }
     }
+    if let Some(carry) = logs {
+        match &reach {
+            Ok(reach) => {
+                let request = log::run::Request {
+                    policy: order.policy,
+                    peer,
+                    reach,
+                    command: order.command,
+                    allow: &order.allow,
+                    progress,
+                };
+                all.extend(match carry {
+                    Carry::Compare => log::verify::run(&request),
+                    _ => log::run::run(&request, carry),
+                });
+            }
+            Err(e) => all.extend(log::run::not_begun(peer, &e.as_link())),
+        }
+    }
     all
+}
+
+/// A peer that takes no part in truth may still have logs.
+fn takes_part(order: &Order, peer: &Peer) -> bool {
+    peer.truth || order.command == "truth"
 }
 
 /// The way to a peer. `connect`: the connection is made now and kept for as long as the result lives; otherwise the first

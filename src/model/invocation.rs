@@ -1,6 +1,7 @@
 //! A command as plain data until the last moment: what to run, with which arguments and environment.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// Nothing is inherited except what `host::process` adds for every child (PATH, HOME, a plain locale).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +9,8 @@ pub struct Invocation {
     pub program: OsString,
     pub args: Vec<OsString>,
     pub env: Vec<(String, OsString)>,
+    /// Where it runs; `None`: where we do.
+    pub dir: Option<PathBuf>,
 }
 
 impl Invocation {
@@ -16,6 +19,7 @@ impl Invocation {
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),
+            dir: None,
         }
     }
 
@@ -26,6 +30,11 @@ impl Invocation {
 
     pub fn env(mut self, key: &str, value: impl Into<OsString>) -> Self {
         self.env.push((key.to_owned(), value.into()));
+        self
+    }
+
+    pub fn within(mut self, dir: &Path) -> Self {
+        self.dir = Some(dir.to_owned());
         self
     }
 

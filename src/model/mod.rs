@@ -10,6 +10,7 @@ pub mod guards;
 pub mod index;
 pub mod invocation;
 pub mod log_doc;
+pub mod log_state;
 pub mod manifest;
 pub mod path;
 pub mod plan;

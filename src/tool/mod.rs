@@ -2,6 +2,7 @@
 
 pub mod facts;
 pub mod remote;
+pub mod rsync;
 pub mod ssh;
 pub mod unison;
 pub mod unison_profile;

@@ -16,6 +16,8 @@ pub const COMMIT: &str = include_str!("sh/commit.sh");
 pub const FACTS: &str = include_str!("sh/facts.sh");
 pub const KEEPER: &str = include_str!("sh/keeper.sh");
 pub const HASH: &str = include_str!("sh/hash.sh");
+pub const LOG_PROBE: &str = include_str!("sh/log_probe.sh");
+pub const LOG_READ: &str = include_str!("sh/log_read.sh");
 pub const PENDING: &str = include_str!("sh/pending.sh");
 pub const PUT_BACK: &str = include_str!("sh/put_back.sh");
 pub const SWEEP_UP: &str = include_str!("sh/sweep_up.sh");
@@ -43,6 +45,11 @@ pub fn encode(script: &str, parameters: &[&str]) -> Option<Vec<u8>> {
         out.push(b'\n');
     }
     Some(out)
+}
+
+/// A name as `printf %b` reads it back, whatever its bytes are: a parameter is one line of text.
+pub fn octal(name: &[u8]) -> String {
+    name.iter().map(|b| format!("\\0{b:03o}")).collect()
 }
 
 /// The part of a reply between `<nonce> BEGIN` and `<nonce> END`; `None` when it is not whole.

@@ -79,37 +79,58 @@ pub fn apply(
     request
         .progress
         .phase("carrying it out", Some(work.scope.items.len() as u64));
-    if let Err(why) = unmoved(&p, &work.scope.items[..start_of_rest(&work)]) {
-        commit::discard(&p.pair, request.run);
-        out.broke = Some(Broke::Moved(why));
-        return out;
-    }
     sweep_up(&p);
-    let armed = match arm(&p.pair, request.run, &plan, &work) {
+    // Both at once: a plan that was laid down and then proves to be overtaken goes with the folder of the run.
+    let first = &work.scope.items[..start_of_rest(&work)];
+    let (still, armed) = std::thread::scope(|s| {
+        let armed = s.spawn(|| arm(&p.pair, request.run, &plan, &work));
+        let still = unmoved(&p, first);
+        (still, joined(armed))
+    });
+    let broke = match (still, armed) {
+        (Ok(()), Ok(armed)) => Ok(armed),
+        (Err(why), _) => Err(Broke::Moved(why)),
+        (Ok(()), Err(e)) => Err(Broke::Failed(e.to_string())),
+    };
+    let armed = match broke {
         Ok(armed) => armed,
-        Err(e) => {
+        Err(broke) => {
             commit::discard(&p.pair, request.run);
-            out.broke = Some(Broke::Failed(e.to_string()));
+            out.broke = Some(broke);
             return out;
         }
     };
     let said = proceed(&mut p, &mut work, request, &plan, &mut out, &armed);
     put_back(&p.pair, &work, &plan.changes, &mut out.notes);
     request.progress.phase("verifying both sides", None);
-    match verify::verify(&p.pair, &p.judge, &plan.changes, &said, &mut p.index) {
+    let mut notes = Vec::new();
+    let (verified, kept) = {
+        let (pair, index) = (&p.pair, &mut p.index);
+        let (work, changes, notes) = (&work, &plan.changes, &mut notes);
+        std::thread::scope(|s| {
+            let kept = s.spawn(|| kept(pair, work, changes, notes));
+            let verified = verify::verify(pair, &p.judge, changes, &said, index);
+            (verified, joined(kept))
+        })
+    };
+    out.kept = kept;
+    out.notes.append(&mut notes);
+    match verified {
         Ok(results) => out.results = results,
         Err(e) => {
             out.broke = Some(Broke::Lost(e.to_string()));
             return out;
         }
     }
-    out.kept = kept(&p.pair, &work, &plan.changes, &mut out.notes);
     let with_archives = out.broke.is_none();
-    match advance(&p, request, &plan, &out.results, with_archives, keep) {
+    let advanced = std::thread::scope(|s| {
+        s.spawn(|| save_index(&p.pair, &p.index));
+        advance(&p, request, &plan, &out.results, with_archives, keep)
+    });
+    match advanced {
         Ok(()) => out.generation = Some(request.run.to_owned()),
         Err(e) => out.broke = Some(Broke::Lost(e.to_string())),
     }
-    save_index(&p.pair, &p.index);
     for (c, v) in plan.changes.iter().zip(&out.results) {
         if let Some(note) = &v.note {
             out.notes.push((c.path.clone(), note.clone()));
@@ -117,6 +138,13 @@ pub fn apply(
     }
     request.progress.done();
     out
+}
+
+/// What a thread came to; its panic is ours.
+fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What is about to change is looked at once more: the engine takes what it finds for what was planned. A target that was
@@ -201,11 +229,6 @@ fn sweep_up(p: &Proposal) {
     }
 }
 
-/// A name as `printf %b` reads it back, whatever its bytes are: a parameter is one line of text.
-fn octal(name: &[u8]) -> String {
-    name.iter().map(|b| format!("\\0{b:03o}")).collect()
-}
-
 fn arm(pair: &Pair, run: &str, plan: &TruthPlan, work: &Work) -> Result<Armed, LinkError> {
     let one = |side: Side| {
         let host = if side == Side::Local {
@@ -217,7 +240,7 @@ fn arm(pair: &Pair, run: &str, plan: &TruthPlan, work: &Work) -> Result<Armed, L
             .changes
             .iter()
             .filter(|c| c.to == side && work.own_copies.contains(&c.path))
-            .map(|c| octal(c.path.as_bytes()))
+            .map(|c| remote::octal(c.path.as_bytes()))
             .collect();
         let n = copies.len().to_string();
         let mut parameters: Vec<&str> =

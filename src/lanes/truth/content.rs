@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::host::link::{Link, LinkError};
-use crate::lanes::truth::hosts::{Host, Pair};
+use crate::lanes::truth::hosts::Pair;
 use crate::model::index::Index;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
@@ -35,38 +35,45 @@ pub fn replicas(pair: &mut Pair, index: &mut Index) -> Result<(Replica, Replica)
             "run it again",
         ))
     })?;
-    let local = replica(Side::Local, local, local_tree, &near?, index);
-    let peer = replica(Side::Peer, peer, peer_tree, &far, index);
-    Ok((local, peer))
+    let near = near?;
+    for (side, host, tree, fresh) in [
+        (Side::Local, local, &local_tree, &near),
+        (Side::Peer, peer, &peer_tree, &far),
+    ] {
+        index.retain(side, |p| tree.truth.contains_key(p));
+        for (path, hash) in fresh {
+            if let Some(stat) = tree.truth.get(path) {
+                index.remember(side, path, stat, hash, host.said.swept_at);
+            }
+        }
+    }
+    let index = &*index;
+    Ok(std::thread::scope(|s| {
+        let peer = s.spawn(|| replica(Side::Peer, peer_tree, &far, index));
+        let local = replica(Side::Local, local_tree, &near, index);
+        let peer = peer
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (local, peer)
+    }))
 }
 
-fn replica(
-    side: Side,
-    host: &Host,
-    tree: Tree,
-    fresh: &BTreeMap<RelPath, String>,
-    index: &mut Index,
-) -> Replica {
-    index.retain(side, |p| tree.truth.contains_key(p));
+fn replica(side: Side, tree: Tree, fresh: &BTreeMap<RelPath, String>, index: &Index) -> Replica {
     let mut out = Replica::default();
+    let mut entries = Vec::with_capacity(tree.truth.len());
     for (path, stat) in &tree.truth {
-        let hash = match fresh.get(path) {
-            Some(h) => {
-                index.remember(side, path, stat, h, host.said.swept_at);
-                Some(h)
-            }
-            None => index.hash(side, path, stat),
-        };
+        // What is too young to be remembered is still known now.
+        let hash = fresh.get(path).or_else(|| index.hash(side, path, stat));
         match stat.entry(hash) {
-            Some(entry) => {
-                out.entries.insert(path.clone(), entry);
-            }
+            Some(entry) => entries.push((path.clone(), entry)),
             None if stat.what == What::File => {
                 out.unread.insert(path.clone());
             }
             None => {}
         }
     }
+    // In order already, so that the map is built in one go.
+    out.entries = entries.into_iter().collect();
     out.tree = tree;
     out
 }

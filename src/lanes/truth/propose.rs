@@ -55,6 +55,22 @@ impl From<LinkError> for ProposeError {
     }
 }
 
+impl ProposeError {
+    /// What it says of the way to the peer.
+    pub fn as_link(&self) -> LinkError {
+        match self {
+            ProposeError::Open(OpenError::Offline { message, hint }) => LinkError::Offline {
+                message: message.clone(),
+                hint: hint.clone(),
+            },
+            ProposeError::Open(OpenError::Failed { message, hint })
+            | ProposeError::Failed { message, hint } => LinkError::failed(message, hint),
+            ProposeError::Open(OpenError::Stopped) => LinkError::Stopped,
+            other => LinkError::failed(other.to_string(), "ubos-sync doctor"),
+        }
+    }
+}
+
 /// What the guards said of the plan.
 pub enum Verdicts {
     Passed(GuardedPlan),

@@ -351,6 +351,31 @@ impl LogPull {
     }
 }
 
+impl LogPull {
+    /// Whether a file below a glob's directory is one of its members.
+    pub fn is_member(&self, below: &RelPath) -> bool {
+        let (_, tail) = self.base_and_tail();
+        // Below a directory, because a pattern alone may not be `**`.
+        let spec = Spec {
+            exclude: anchored(&format!("base/{tail}")).into_iter().collect(),
+            ..Spec::default()
+        };
+        let path = RelPath::new([b"base/", below.as_bytes()].concat());
+        path.is_some_and(|path| {
+            Rules::new(spec).is_ok_and(|rules| !rules.verdict(&path, false).is_truth())
+        })
+    }
+
+    /// How many directories deep a glob's members may lie; `**` reaches any depth.
+    pub fn depth(&self) -> usize {
+        let (_, tail) = self.base_and_tail();
+        match tail.contains("**") {
+            true => 64,
+            false => tail.matches('/').count() + 1,
+        }
+    }
+}
+
 fn anchored(pattern: &str) -> Option<Glob> {
     let rooted = if pattern.contains('/') {
         pattern.to_owned()

@@ -1,0 +1,233 @@
+//! New bytes of one log into a stage beside it, by real rsync over the shared connection, compared with the other side.
+//!
+//! Invariants: the log itself is never rsync's destination; a stage is only believed when the other side's hashes say the same;
+//! rsync is ended by SIGKILL to its group, because it writes on its way out.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::host::log_files;
+use crate::host::process::{self, Heard, Session};
+use crate::host::{clock, signals};
+use crate::lanes::log::held::Log;
+use crate::lanes::log::probe::{self, Item, There};
+use crate::lanes::peers::Reach;
+use crate::model::log_state::{Range, window};
+use crate::model::policy::{Compress, Peer};
+use crate::model::progress::Progress;
+use crate::tool::rsync::{self, End, Flavour, Pull};
+
+/// How long a stage may stand still. An old rsync reads the whole prefix on both sides before it says anything.
+const STALL: Duration = Duration::from_secs(120);
+const STALL_OLD: Duration = Duration::from_secs(900);
+
+/// More new bytes than this are compared by samples: rsync has compared the whole transfer by a checksum of its own.
+const COMPARED_WHOLE: u64 = 64 << 20;
+
+/// What all pulls of a peer share.
+pub struct Way<'a> {
+    pub peer: &'a Peer,
+    pub reach: &'a Reach,
+    pub program: PathBuf,
+    pub flavour: Flavour,
+    /// Whether the line is slow enough for compression to pay.
+    pub is_slow: bool,
+    pub progress: &'a dyn Progress,
+}
+
+/// Bytes behind `at` that are proven to be the other side's.
+pub struct Staged {
+    _dir: tempfile::TempDir,
+    pub file: PathBuf,
+    pub at: u64,
+    pub end: u64,
+    pub mtime_ns: i128,
+    /// Whether there is more, which did not come this time.
+    pub is_cut: bool,
+    pub why_cut: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullError {
+    /// The log is not what it was when it was looked at.
+    Moved(String),
+    /// The connection broke before anything came.
+    Broke(String),
+    Failed(String),
+    Stopped,
+}
+
+/// Pulls what is behind `at` of `remote` (or of all of it) for the log, whose bytes before `at` are equal to the remote's.
+pub fn pull(way: &Way, log: &Log, remote: &[u8], at: u64) -> Result<Staged, PullError> {
+    let failed = |e: std::io::Error| {
+        PullError::Failed(format!("no stage beside {}: {e}", log.local.display()))
+    };
+    log_files::make_way(&log.local).map_err(failed)?;
+    let dir = log_files::stage_dir(&log.local).map_err(failed)?;
+    let source = Log {
+        remote: remote.to_owned(),
+        ..log.clone()
+    };
+    let (parent, name) = source.remote_parts();
+    let file = dir.path().join(std::ffi::OsStr::from_bytes(name));
+    if at > 0 {
+        match way.flavour {
+            Flavour::Modern { .. } => log_files::stub(&file, at),
+            Flavour::Old => log_files::clone(&log.local, &file),
+        }
+        .map_err(failed)?;
+    }
+    let code = transfer(way, parent, name, dir.path(), &file, at)?;
+    let mut end = log_files::size(&file);
+    let clean = rsync::end_of(code) == End::Fine;
+    if clean && end == 0 {
+        // An empty log leaves no file behind.
+        let _ = log_files::extend(&file, b"");
+    }
+    if end <= at && !clean {
+        let why = rsync::meaning(code);
+        return Err(match rsync::end_of(code) {
+            End::Transient => PullError::Broke(why),
+            _ => PullError::Failed(why),
+        });
+    }
+    end = end.max(at);
+    let mtime_ns = compare(way, log, remote, &file, (at, end), clean)?;
+    Ok(Staged {
+        _dir: dir,
+        file,
+        at,
+        end,
+        mtime_ns,
+        is_cut: !clean,
+        why_cut: (!clean).then(|| rsync::meaning(code)),
+    })
+}
+
+fn transfer(
+    way: &Way,
+    parent: &[u8],
+    name: &[u8],
+    stage_dir: &Path,
+    stage: &Path,
+    at: u64,
+) -> Result<Option<i32>, PullError> {
+    let failed = |e: std::io::Error| PullError::Failed(format!("rsync cannot be started: {e}"));
+    let scratch = tempfile::Builder::new()
+        .prefix("pull-")
+        .tempdir_in(way.reach.scratch.path())
+        .map_err(failed)?;
+    let starter = way
+        .reach
+        .link
+        .rsync_starter(&far_dir(&way.peer.root, parent), &way.peer.rsync);
+    log_files::write_for_child(&scratch.path().join("rsh"), starter.as_bytes(), 0o700)
+        .map_err(failed)?;
+    // `./` keeps a name that begins with `#` or `-` from meaning anything.
+    let listed = [b"./", name, b"\0"].concat();
+    log_files::write_for_child(&scratch.path().join("name"), &listed, 0o600).map_err(failed)?;
+    let what = rsync::pull(&Pull {
+        program: &way.program,
+        flavour: way.flavour,
+        bwlimit: way.peer.bwlimit,
+        compress: way.is_slow && way.peer.compress == Compress::Auto,
+        scratch: scratch.path(),
+        stage_dir,
+    });
+    let errors = process::error_file(&scratch.path().join("err")).map_err(failed)?;
+    let mut session = Session::start(&what, errors).map_err(failed)?;
+    session.close_stdin();
+    let patience = match way.flavour {
+        Flavour::Modern { .. } => STALL,
+        Flavour::Old => STALL_OLD,
+    };
+    let (mut seen, mut last) = (at, clock::monotonic());
+    loop {
+        match session.hear(Duration::from_millis(100)) {
+            Heard::End => break,
+            Heard::Bytes(_) => last = clock::monotonic(),
+            Heard::Nothing => {}
+        }
+        let size = log_files::size(stage);
+        if size > seen {
+            way.progress.advance(size - seen);
+            (seen, last) = (size, clock::monotonic());
+        }
+        if signals::stop_wish().is_some() {
+            session.kill();
+            return Err(PullError::Stopped);
+        }
+        if last.elapsed() > patience {
+            session.kill();
+            return Ok(None);
+        }
+    }
+    let code = session.wait(Duration::from_secs(10)).flatten();
+    way.progress
+        .advance(log_files::size(stage).saturating_sub(seen));
+    Ok(code)
+}
+
+/// The directory of a log over there, as a shell that starts at home reads it.
+fn far_dir(root: &str, parent: &[u8]) -> Vec<u8> {
+    match parent.first() {
+        Some(b'/') => parent.to_owned(),
+        None if root.is_empty() => b".".to_vec(),
+        None => root.as_bytes().to_vec(),
+        Some(_) => [root.as_bytes(), b"/", parent].concat(),
+    }
+}
+
+/// Whether the other side has the very same bytes; its time when it has.
+fn compare(
+    way: &Way,
+    log: &Log,
+    remote: &[u8],
+    stage: &Path,
+    (at, end): (u64, u64),
+    clean: bool,
+) -> Result<i128, PullError> {
+    let (from, before) = window(at);
+    let whole = end - at <= COMPARED_WHOLE || !clean;
+    let ranges: Vec<Range> = match whole {
+        true => vec![(from, before + (end - at))],
+        false => samples(at, end),
+    };
+    let ranges: Vec<Range> = ranges.into_iter().filter(|r| r.1 > 0).collect();
+    let item = Item {
+        path: remote.to_owned(),
+        ranges: ranges.clone(),
+        ..Item::default()
+    };
+    let answer = probe::ask(&way.reach.link, &way.peer.root, "", &[], &[item])
+        .map_err(|e| PullError::Broke(e.to_string()))?;
+    let There::File(there) = &answer.items[0] else {
+        return Err(PullError::Moved(
+            "it went away while it was being pulled".into(),
+        ));
+    };
+    for (offset, len) in ranges {
+        let split = at.saturating_sub(offset).min(len);
+        let ours = log_files::hash_of_two(
+            (&log.local, offset, split),
+            (stage, offset + split, len - split),
+        )
+        .map_err(|e| PullError::Failed(format!("the stage cannot be read: {e}")))?;
+        if there.hashes.get(&(offset, len)) != Some(&ours) {
+            return Err(PullError::Moved(
+                "it changed while it was being pulled".into(),
+            ));
+        }
+    }
+    Ok(there.mtime_ns)
+}
+
+/// Ranges spread over a large transfer, its beginning and its end among them.
+fn samples(at: u64, end: u64) -> Vec<Range> {
+    const LEN: u64 = 1 << 18;
+    let step = (end - at - LEN) / 15;
+    let (from, before) = window(at);
+    let inner = (0..16).map(|n| (at + n * step, LEN));
+    std::iter::once((from, before)).chain(inner).collect()
+}
