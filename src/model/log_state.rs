@@ -113,7 +113,7 @@ pub fn rotated(log: &[u8], names: impl IntoIterator<Item = Vec<u8>>) -> Vec<Rota
         }
     }
     numbered.sort();
-    dated.sort_by(|a, b| b.0.cmp(&a.0));
+    dated.sort_by_key(|d| std::cmp::Reverse(d.0));
     let from = numbered.last().map_or(0, |r| r.age);
     let dated = dated
         .into_iter()

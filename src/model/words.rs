@@ -88,19 +88,25 @@ pub fn version(entry: &EntryDoc) -> String {
 
 /// What to type next, when there is something to type.
 pub fn next_command(record: &Record) -> Option<String> {
+    if record.command == "verify" {
+        // It only says what is; what to do about it is shown by a dry run of everything.
+        let odd = || record.lanes.iter().filter(|l| l.outcome() != Outcome::InSync);
+        odd().next()?;
+        return Some(command(record, "full", &subjects(odd()), false, None));
+    }
     let pending = || record.lanes.iter().filter(|l| l.is_applicable());
     let dry = record.mode == Mode::DryRun;
     let open = matches!(record.outcome, Outcome::Pending | Outcome::Partial);
     if dry && open && pending().next().is_some() {
         let mut plans = pending().filter_map(Lane::plan);
-        let plan = record
-            .plan
-            .as_deref()
-            .or_else(|| match (plans.next(), plans.next()) {
-                (Some(only), None) => Some(only),
-                _ => None,
-            });
-        return Some(command(record, &subjects(pending()), true, plan));
+        let plan = match (plans.next(), plans.next()) {
+            (Some(only), None) => Some(only),
+            _ => None,
+        };
+        // A plan of truth that has nothing to do ties nothing.
+        let ties = pending().any(|l| matches!(l, Lane::Truth(_)));
+        let plan = record.plan.as_deref().filter(|_| ties).or(plan);
+        return Some(command(record, &record.command, &subjects(pending()), true, plan));
     }
     if let Some(hint) = record.lanes.iter().find_map(Lane::hint) {
         return Some(neutral(hint));
@@ -108,7 +114,7 @@ pub fn next_command(record: &Record) -> Option<String> {
     match record.outcome {
         // What happened is uncertain or incomplete: looking again costs nothing and shows what is still to do.
         Outcome::Failed | Outcome::Interrupted | Outcome::Offline => {
-            Some(command(record, &subjects(record.lanes.iter()), false, None))
+            Some(command(record, &record.command, &subjects(record.lanes.iter()), false, None))
         }
         Outcome::Applied | Outcome::Partial if !dry => {
             Some(format!("ubos-sync runs show {}", word(record.id())))
@@ -128,8 +134,14 @@ fn subjects<'a>(lanes: impl Iterator<Item = &'a Lane>) -> Vec<&'a str> {
     all
 }
 
-fn command(record: &Record, peers: &[&str], apply: bool, plan: Option<&str>) -> String {
-    let mut line = format!("ubos-sync {}", word(&record.command));
+fn command(
+    record: &Record,
+    verb: &str,
+    peers: &[&str],
+    apply: bool,
+    plan: Option<&str>,
+) -> String {
+    let mut line = format!("ubos-sync {}", word(verb));
     let mut add = |text: &str| {
         line.push(' ');
         line.push_str(&word(text));

@@ -3,10 +3,10 @@
 //! Invariant: only neutral text comes out.
 
 use super::paint::{Meaning, Style};
-use super::screen::meaning;
+use super::screen::{how, meaning};
 use super::table::{Align, Cell, lines, wrap};
-use crate::model::record::{Lane, LogLane, Mode, Outcome, Record};
-use crate::model::text::{neutral, size, thousands};
+use crate::model::record::{Lane, LogLane, Outcome, Record};
+use crate::model::text::{count, neutral, size};
 use crate::model::words::shown;
 
 /// All logs of the run, by peer; empty when it has none.
@@ -23,11 +23,7 @@ pub fn section(record: &Record, style: &Style) -> String {
         return String::new();
     }
     all.sort_by_key(|l| rank(l.outcome));
-    let how = match record.mode {
-        Mode::DryRun => "dry run",
-        Mode::Apply => "apply",
-    };
-    let title = style.paint(Meaning::Heading, &format!("logs, {how}"));
+    let title = style.paint(Meaning::Heading, &format!("logs, {}", how(record)));
     let rows: Vec<Vec<Cell>> = all.iter().map(|l| row(l)).collect();
     let align = [
         Align::Left,
@@ -63,9 +59,10 @@ fn row(lane: &LogLane) -> Vec<Cell> {
         0 => String::new(),
         n => format!("+{}", size(n)),
     };
-    let lines = lane.lines.filter(|n| *n > 0).map_or(String::new(), |n| {
-        format!("{} lines", thousands(n as usize))
-    });
+    let lines = lane
+        .lines
+        .filter(|n| *n > 0)
+        .map_or(String::new(), |n| count(n as usize, "line"));
     let outcome = match lane.outcome {
         Outcome::InSync => "in sync",
         other => other.word(),

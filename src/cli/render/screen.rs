@@ -84,11 +84,7 @@ fn truth(record: &Record, lane: &TruthLane, style: &Style) -> String {
 
 /// `truth, dry run: mac ↔ balaur, pending`, and what there is to say about it.
 fn heading(record: &Record, lane: &TruthLane, ends: &Ends, style: &Style) -> String {
-    let how = match record.mode {
-        Mode::DryRun => "dry run",
-        Mode::Apply => "apply",
-    };
-    let title = format!("truth, {how}: {} ↔ {}", ends.local, ends.peer);
+    let title = format!("truth, {}: {} ↔ {}", how(record), ends.local, ends.peer);
     let outcome = match lane.outcome {
         Outcome::InSync => "in sync",
         other => other.word(),
@@ -102,6 +98,15 @@ fn heading(record: &Record, lane: &TruthLane, ends: &Ends, style: &Style) -> Str
         out += &wrap(&neutral(message), 2, style);
     }
     out
+}
+
+/// How far the run went, in words.
+pub fn how(record: &Record) -> &'static str {
+    match (record.command.as_str(), record.mode) {
+        ("verify", _) => "compared",
+        (_, Mode::DryRun) => "dry run",
+        (_, Mode::Apply) => "apply",
+    }
 }
 
 pub fn meaning(outcome: Outcome) -> Meaning {

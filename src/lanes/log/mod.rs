@@ -5,10 +5,12 @@
 //! ever overwritten or cut, whatever the other side shows.
 
 pub mod carry;
+pub mod guard;
 pub mod held;
 pub mod plan;
 pub mod probe;
 pub mod pull;
 pub mod rotate;
 pub mod run;
+pub mod survey;
 pub mod verify;

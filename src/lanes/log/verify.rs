@@ -7,7 +7,8 @@ use crate::host::log_files;
 use crate::lanes::flow::Ended;
 use crate::lanes::log::held::Mine;
 use crate::lanes::log::probe::{self, Item, There};
-use crate::lanes::log::run::{Request, Seen, Survey, not_begun, survey};
+use crate::lanes::log::run::{Request, not_begun};
+use crate::lanes::log::survey::{Seen, Survey, survey};
 use crate::model::record::{Action, Lane, LogLane, Outcome};
 
 /// Compares all logs of a peer.
