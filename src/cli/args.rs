@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, explain, full, init, logs, profile, runs, truth, verify};
+use super::{check, explain, full, init, logs, profile, runs, status, truth, verify};
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
 
@@ -74,6 +74,7 @@ pub enum Command {
     Logs(logs::Logs),
     Full(full::Full),
     Verify(verify::Verify),
+    Status(status::Status),
     Runs(runs::RunsArgs),
 }
 

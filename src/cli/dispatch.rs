@@ -38,6 +38,7 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Logs(args) => ("logs", args.run(global)),
         Command::Full(args) => ("full", args.run(global)),
         Command::Verify(args) => ("verify", args.run(global)),
+        Command::Status(args) => ("status", args.run(global)),
         Command::Runs(args) => ("runs", audit_log(args, global)),
     }
 }

@@ -15,6 +15,7 @@ mod profile;
 pub mod progress;
 pub mod render;
 pub mod runs;
+mod status;
 mod sync;
 mod truth;
 mod verify;

@@ -152,6 +152,24 @@ pub fn clone(log: &Path, stage: &Path) -> io::Result<()> {
         .set_modified(UNIX_EPOCH + Duration::from_secs(1))
 }
 
+/// A copy of the first `len` bytes.
+pub fn copy_beginning(log: &Path, to: &Path, len: u64) -> io::Result<()> {
+    let mut out = OpenOptions::new().write(true).create_new(true).open(to)?;
+    let copied = io::copy(&mut open(log)?.take(len), &mut out)?;
+    match copied == len {
+        true => out.sync_all(),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// The name under which a file that somebody edited is kept.
+pub fn edit_name(log: &Path, stamp: &str) -> io::Result<PathBuf> {
+    let sum = hash(log, 0, size(log))?.unwrap_or_default();
+    let mut name = log.as_os_str().to_owned();
+    name.push(format!(".local-edit.{stamp}.{}", &sum[..8.min(sum.len())]));
+    Ok(PathBuf::from(name))
+}
+
 pub fn size(path: &Path) -> u64 {
     fs::symlink_metadata(path).map_or(0, |m| m.len())
 }

@@ -29,10 +29,10 @@ pub struct Setup<'a> {
     pub repeat: Vec<String>,
 }
 
-/// A run under way: its name, and the proof that its record is open.
+/// A run under way: its name, and the proof that its record is open. A mere look has none, and can therefore change nothing.
 pub struct Run<'a> {
     pub id: &'a str,
-    pub open: &'a OpenRun,
+    pub open: Option<&'a OpenRun>,
 }
 
 /// What the work of a run, or a part of it, came to.
@@ -62,7 +62,7 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
             let open = store.begin(record.clone())?;
             let ended = work(&Run {
                 id: &id,
-                open: &open,
+                open: Some(&open),
             });
             record.lanes = ended.lanes;
             record.findings = ended.findings;
@@ -83,6 +83,24 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
     }
     record.complete = true;
     Ok(record)
+}
+
+/// Does `work` under the site's lock without leaving a record: it can only look. `None`: another run holds the lock (who, in
+/// words).
+pub fn looked(
+    policy: &Policy,
+    command: &str,
+    work: impl FnOnce(&Run) -> Ended,
+) -> anyhow::Result<Result<Ended, String>> {
+    let id = store::new_run_id(clock::now(), command)?;
+    match site_lock(&policy.site, command, Duration::ZERO) {
+        Ok(_lock) => Ok(Ok(work(&Run {
+            id: &id,
+            open: None,
+        }))),
+        Err(NoLock::Held(words)) => Ok(Err(words)),
+        Err(NoLock::Unusable(e)) => anyhow::bail!("the lock cannot be taken: {e}"),
+    }
 }
 
 fn not_locked(setup: &Setup, why: NoLock) -> (Outcome, Finding) {

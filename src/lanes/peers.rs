@@ -135,7 +135,7 @@ fn one_peer(
                 };
                 all.extend(match carry {
                     Carry::Compare => log::verify::run(&request),
-                    _ => log::run::run(&request, carry),
+                    _ => log::run::run(&request, carry, run),
                 });
             }
             Err(e) => all.extend(log::run::not_begun(peer, &e.as_link())),

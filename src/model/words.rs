@@ -90,7 +90,12 @@ pub fn version(entry: &EntryDoc) -> String {
 pub fn next_command(record: &Record) -> Option<String> {
     if record.command == "verify" {
         // It only says what is; what to do about it is shown by a dry run of everything.
-        let odd = || record.lanes.iter().filter(|l| l.outcome() != Outcome::InSync);
+        let odd = || {
+            record
+                .lanes
+                .iter()
+                .filter(|l| l.outcome() != Outcome::InSync)
+        };
         odd().next()?;
         return Some(command(record, "full", &subjects(odd()), false, None));
     }
@@ -106,16 +111,26 @@ pub fn next_command(record: &Record) -> Option<String> {
         // A plan of truth that has nothing to do ties nothing.
         let ties = pending().any(|l| matches!(l, Lane::Truth(_)));
         let plan = record.plan.as_deref().filter(|_| ties).or(plan);
-        return Some(command(record, &record.command, &subjects(pending()), true, plan));
+        return Some(command(
+            record,
+            &record.command,
+            &subjects(pending()),
+            true,
+            plan,
+        ));
     }
     if let Some(hint) = record.lanes.iter().find_map(Lane::hint) {
         return Some(neutral(hint));
     }
     match record.outcome {
         // What happened is uncertain or incomplete: looking again costs nothing and shows what is still to do.
-        Outcome::Failed | Outcome::Interrupted | Outcome::Offline => {
-            Some(command(record, &record.command, &subjects(record.lanes.iter()), false, None))
-        }
+        Outcome::Failed | Outcome::Interrupted | Outcome::Offline => Some(command(
+            record,
+            &record.command,
+            &subjects(record.lanes.iter()),
+            false,
+            None,
+        )),
         Outcome::Applied | Outcome::Partial if !dry => {
             Some(format!("ubos-sync runs show {}", word(record.id())))
         }
@@ -134,13 +149,7 @@ fn subjects<'a>(lanes: impl Iterator<Item = &'a Lane>) -> Vec<&'a str> {
     all
 }
 
-fn command(
-    record: &Record,
-    verb: &str,
-    peers: &[&str],
-    apply: bool,
-    plan: Option<&str>,
-) -> String {
+fn command(record: &Record, verb: &str, peers: &[&str], apply: bool, plan: Option<&str>) -> String {
     let mut line = format!("ubos-sync {}", word(verb));
     let mut add = |text: &str| {
         line.push(' ');

@@ -5,6 +5,7 @@ mod logs;
 mod paint;
 mod screen;
 mod sections;
+pub mod status;
 mod summary;
 pub mod table;
 

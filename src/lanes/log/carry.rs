@@ -73,7 +73,7 @@ fn turn(way: &Way, job: &mut Job, lane: &mut LogLane) -> Result<bool, PullError>
     lane.notes.extend(turned.notes);
     lane.bytes += turned.bytes;
     job.state = held::load(job.state_path);
-    Ok(turned.has_gap)
+    Ok(turned.has_gap || turned.has_edit)
 }
 
 /// Our copy is not where it was left: perhaps a run died after it had archived it, otherwise somebody took it away.
@@ -99,17 +99,12 @@ fn note_gone(job: &mut Job, lane: &mut LogLane) {
 
 /// A file that is not what was left here gets another name; nothing of it is lost.
 fn set_aside(job: &mut Job, lane: &mut LogLane) -> Result<(), PullError> {
-    let size = log_files::size(&job.log.local);
-    let sum = log_files::hash(&job.log.local, 0, size)
-        .map_err(io)?
-        .unwrap_or_default();
     let stamp = time::run_stamp(clock::now());
-    let mut name = job.log.local.clone().into_os_string();
-    name.push(format!(".local-edit.{stamp}.{}", &sum[..8.min(sum.len())]));
-    log_files::move_aside(&job.log.local, Path::new(&name)).map_err(io)?;
+    let aside = log_files::edit_name(&job.log.local, &stamp).map_err(io)?;
+    log_files::move_aside(&job.log.local, &aside).map_err(io)?;
     lane.notes.push(format!(
         "the file here is not what was pulled; it is kept as {}, and the log was fetched anew",
-        Path::new(&name).display()
+        aside.display()
     ));
     if let Some(state) = job.state.as_mut() {
         state.local = Default::default();

@@ -24,6 +24,8 @@ pub struct Turned {
     pub notes: Vec<String>,
     /// Something may be missing between the archived generation and the next.
     pub has_gap: bool,
+    /// Something that somebody wrote behind the copy was set aside.
+    pub has_edit: bool,
     /// Bytes that came.
     pub bytes: u64,
 }
@@ -40,7 +42,17 @@ pub fn turn(
     let mut out = Turned::default();
     let mut state = state.clone();
     let siblings = siblings(way, log)?;
-    let found = find(way, log, mine, &siblings)?;
+    let mut mine = mine.clone();
+    let mut found = find(way, log, &mine, &siblings)?;
+    if let (None, Mine::Longer { held, .. }) = (&found, &mine) {
+        // Nothing over there has what lies behind the bytes that were left here: somebody wrote it.
+        let held = *held;
+        out.notes.push(split(log, held, &mut state, stamp)?);
+        out.has_edit = true;
+        mine = Mine::Ours(held);
+        found = find(way, log, &mine, &siblings)?;
+    }
+    let mine = &mine;
     let mut next = state.generation + 1;
     match found {
         Some((n, file)) => {
@@ -60,12 +72,6 @@ pub fn turn(
             }
         }
         None => {
-            if let Mine::Longer { .. } = mine {
-                return Err(PullError::Failed(
-                    "what lies behind the bytes that were left here is in no generation over there"
-                        .into(),
-                ));
-            }
             out.has_gap = true;
             out.notes.push(format!(
                 "GAP: what was written after byte {} of generation {} and before it was rotated is not to be found over there",
@@ -284,6 +290,22 @@ fn fetch(
         to.display()
     ));
     Ok(())
+}
+
+/// Takes what somebody wrote behind our copy apart from it: the whole file gets a name of its own, a copy of what was left goes
+/// on as the generation that it is.
+fn split(log: &Log, held: u64, state: &mut State, stamp: &str) -> Result<String, PullError> {
+    let io = |e: std::io::Error| PullError::Failed(e.to_string());
+    let dir = log_files::stage_dir(&log.local).map_err(io)?;
+    let copy = dir.path().join("copy");
+    log_files::copy_beginning(&log.local, &copy, held).map_err(io)?;
+    let aside = log_files::edit_name(&log.local, stamp).map_err(io)?;
+    log_files::move_aside(&log.local, &aside).map_err(io)?;
+    state.local = log_files::put(&copy, &log.local, state.local.mtime_ns).map_err(io)?;
+    Ok(format!(
+        "somebody wrote behind the copy here; the file as it was is kept as {}",
+        aside.display()
+    ))
 }
 
 /// Gives the live file its archive name.

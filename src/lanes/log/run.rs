@@ -5,7 +5,7 @@
 
 use crate::host::link::LinkError;
 use crate::host::{log_files, process, signals};
-use crate::lanes::flow::Ended;
+use crate::lanes::flow::{Ended, Run};
 use crate::lanes::log::carry::{self, Job};
 use crate::lanes::log::guard::{coming, guards};
 use crate::lanes::log::held;
@@ -30,7 +30,7 @@ pub struct Request<'a> {
     pub progress: &'a dyn Progress,
 }
 
-pub fn run(request: &Request, carry: &Carry) -> Ended {
+pub fn run(request: &Request, carry: &Carry, run: &Run) -> Ended {
     let peer = request.peer;
     if peer.logs.is_empty() {
         return Ended::default();
@@ -61,7 +61,7 @@ pub fn run(request: &Request, carry: &Carry) -> Ended {
         for lane in &mut lanes {
             lane.outcome = Outcome::Refused;
         }
-    } else if matches!(carry, Carry::Apply { .. }) {
+    } else if matches!(carry, Carry::Apply { .. }) && run.open.is_some() {
         carry_all(request, &survey, &steps, &mut lanes);
     }
     request.progress.done();

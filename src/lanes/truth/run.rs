@@ -70,7 +70,7 @@ fn carry_or_show(
     request: &Request,
     carry: &Carry,
     mut proposal: Proposal,
-    open: &OpenRun,
+    open: Option<&OpenRun>,
     said: &mut Vec<Finding>,
 ) -> (TruthLane, bool) {
     let mut lane = TruthLane::new(&request.peer.name);
@@ -92,7 +92,7 @@ fn carry_or_show(
     let plan = guarded.plan().clone();
     said.extend(guards_said(&guarded, &proposal.pair));
     show(&mut lane, &plan);
-    let Carry::Apply { plan: wanted } = carry else {
+    let (Carry::Apply { plan: wanted }, Some(open)) = (carry, open) else {
         lane.outcome = settled(&plan);
         put_away(&proposal, request.run);
         return (lane, false);

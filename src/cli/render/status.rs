@@ -1,0 +1,156 @@
+//! The status of everything as one screen, from its document.
+//!
+//! Invariant: only neutral text comes out.
+
+use serde_json::Value;
+
+use super::paint::{Meaning, Style};
+use super::table::{Align, Cell, lines};
+use crate::model::text::{count, neutral, size};
+
+pub fn screen(doc: &Value, style: &Style) -> String {
+    let mut rows = Vec::new();
+    for peer in doc["peers"].as_array().into_iter().flatten() {
+        rows.extend(of_peer(peer));
+    }
+    let align = [Align::Left, Align::Left, Align::Left, Align::Left];
+    let title = format!("{} and its peers", text(&doc["site"]));
+    let mut out = format!("{}\n", style.paint(Meaning::Heading, &title));
+    out += &lines(&rows, &align, 1, 2, style);
+    if let Some(words) = doc["lock"].as_str() {
+        let held = format!("another run holds the lock: {}", neutral(words));
+        out += &format!("{}\n", style.paint(Meaning::Look, &held));
+    }
+    out += &match doc["last_run"].as_object() {
+        None => "No run has been applied yet.\n".to_owned(),
+        Some(last) => format!(
+            "Last applied: {} {} ({}), {} ago\n",
+            text(&last["command"]),
+            text(&last["run"]),
+            text(&last["outcome"]),
+            age(last["age_seconds"].as_i64().unwrap_or(0))
+        ),
+    };
+    let waits = |p: &Value| p["pending"].as_u64().unwrap_or(0) > 0;
+    if doc["peers"].as_array().into_iter().flatten().any(waits) {
+        out += &format!(
+            "Next: {}\n",
+            style.paint(Meaning::Command, "ubos-sync full")
+        );
+    }
+    out
+}
+
+fn text(value: &Value) -> String {
+    neutral(value.as_str().unwrap_or_default())
+}
+
+fn of_peer(peer: &Value) -> Vec<Vec<Cell>> {
+    let name = text(&peer["name"]);
+    let all = peer["lanes"].as_array().cloned().unwrap_or_default();
+    if peer["reachable"] == false {
+        let why = text(&all[0]["message"]);
+        return vec![vec![
+            Cell::new(name),
+            Cell::new(""),
+            Cell::of(Meaning::Look, "offline"),
+            Cell::of(Meaning::Aside, why),
+        ]];
+    }
+    if all.is_empty() {
+        let cells = [
+            Cell::new(name),
+            Cell::new(""),
+            Cell::of(Meaning::Aside, "not asked"),
+            Cell::new(""),
+        ];
+        return vec![cells.into()];
+    }
+    all.iter().map(|l| row(&name, l)).collect()
+}
+
+fn row(peer: &str, lane: &Value) -> Vec<Cell> {
+    let outcome = text(&lane["outcome"]);
+    let (word, meaning) = match outcome.as_str() {
+        "in-sync" => ("in sync", Meaning::Good),
+        "failed" | "refused" => (outcome.as_str(), Meaning::Loss),
+        other => (other, Meaning::Look),
+    };
+    let number = |key: &str| lane[key].as_u64().unwrap_or(0) as usize;
+    let (what, detail) = match lane["lane"].as_str() {
+        Some("log") => {
+            let bytes = match number("bytes") {
+                0 => String::new(),
+                n => format!("+{}", size(n as u64)),
+            };
+            (text(&lane["log"]), bytes)
+        }
+        _ => {
+            let mut parts = Vec::new();
+            if number("to_peer") > 0 {
+                parts.push(format!("{} for {peer}", count(number("to_peer"), "change")));
+            }
+            if number("to_local") > 0 {
+                parts.push(format!(
+                    "{} from {peer}",
+                    count(number("to_local"), "change")
+                ));
+            }
+            if number("conflicts") > 0 {
+                parts.push(count(number("conflicts"), "open conflict"));
+            }
+            ("truth".to_owned(), parts.join(", "))
+        }
+    };
+    let said = text(&lane["message"]);
+    let detail = match (detail.is_empty(), said.is_empty()) {
+        (_, true) => detail,
+        (true, false) => said,
+        (false, false) => format!("{detail}; {said}"),
+    };
+    vec![
+        Cell::new(peer),
+        Cell::new(what),
+        Cell::of(meaning, word),
+        Cell::of(Meaning::Aside, detail),
+    ]
+}
+
+/// An age for people: `4 min`, `3 h`, `2 days`.
+fn age(seconds: i64) -> String {
+    match seconds {
+        ..=89 => format!("{} s", seconds.max(0)),
+        90..=5399 => format!("{} min", (seconds + 30) / 60),
+        5400..=129_599 => format!("{} h", (seconds + 1800) / 3600),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn everything_stands_on_one_screen() {
+        let doc = json!({
+            "site": "mac", "lock": null,
+            "peers": [
+                { "name": "balaur", "reachable": true, "pending": 4, "conflicts": 1, "lanes": [
+                    { "lane": "truth", "outcome": "partial", "to_peer": 3, "to_local": 0, "conflicts": 1 },
+                    { "lane": "log", "log": "logs/m.jsonl", "outcome": "pending", "bytes": 2048 } ] },
+                { "name": "disk", "reachable": false, "pending": 0, "lanes": [ { "message": "disk is\u{1b} away" } ] },
+                { "name": "idle", "reachable": true, "pending": 0, "lanes": [ { "lane": "truth", "outcome": "in-sync" } ] } ],
+            "last_run": { "command": "full", "run": "20261125T140550Z-full-78c03e", "outcome": "applied", "age_seconds": 240 },
+        });
+        insta::assert_snapshot!(screen(&doc, &Style::default()), @r"
+        mac and its peers
+          balaur  truth         partial  3 changes for balaur, 1 open conflict
+          balaur  logs/m.jsonl  pending  +2.0 KiB
+          disk                  offline  disk is\e away
+          idle    truth         in sync
+        Last applied: full 20261125T140550Z-full-78c03e (applied), 4 min ago
+        Next: ubos-sync full
+        ");
+    }
+}

@@ -1,0 +1,170 @@
+//! `status`: one screen: each peer and lane, what is pending, the last run, who holds the lock. Leaves no record.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::args::Global;
+use super::failure::Failure;
+use super::out;
+use super::render::status;
+use crate::audit::catalog::Summary;
+use crate::audit::store::Store;
+use crate::host::{clock, policy_file, signals};
+use crate::lanes::flow;
+use crate::lanes::peers::{self, Carry, Order};
+use crate::model::exit;
+use crate::model::policy::Policy;
+use crate::model::record::{Lane, Outcome, SCHEMA};
+
+/// Show each peer and lane: in sync, pending, conflicts, offline; the last run; who holds the lock
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Do not connect to any peer
+    #[arg(long)]
+    offline: bool,
+}
+
+/// How many of the newest runs are looked through for the last one of the lanes.
+const NEWEST: usize = 50;
+
+impl Status {
+    pub fn run(&self, global: &Global) -> Result<u8, Failure> {
+        let policy = policy_file::load(global.policy.as_deref())?;
+        let store = Store::open(&policy.audit.dir).map_err(|e| Failure::failed(e.to_string()))?;
+        let (lanes, lock) = match self.offline {
+            true => (Vec::new(), None),
+            false => self.look(&policy, global)?,
+        };
+        let last = last_run(&store);
+        let doc = self.document(&policy, &lanes, lock.as_deref(), last.as_ref());
+        if global.json {
+            out::json(&doc);
+        } else {
+            out::text(&status::screen(&doc, &out::style(global, false)));
+        }
+        Ok(exit::DONE)
+    }
+
+    /// A dry run of all lanes; or who holds the lock.
+    fn look(
+        &self,
+        policy: &Policy,
+        global: &Global,
+    ) -> Result<(Vec<Lane>, Option<String>), Failure> {
+        signals::listen();
+        let progress = out::progress(global);
+        let order = Order {
+            policy,
+            peers: policy
+                .peers
+                .iter()
+                .filter(|p| p.truth || !p.logs.is_empty())
+                .collect(),
+            command: "status",
+            truth: Some(Carry::Show),
+            logs: Some(Carry::Show),
+            paths: Vec::new(),
+            allow: global.allow.clone(),
+            wait: Duration::ZERO,
+            full: false,
+            progress: progress.as_ref(),
+        };
+        let looked = flow::looked(policy, "status", |run| peers::run(&order, run))
+            .map_err(|e| Failure::failed(format!("{e:#}")))?;
+        progress.done();
+        Ok(match looked {
+            Ok(ended) => (ended.lanes, None),
+            Err(words) => (Vec::new(), Some(words)),
+        })
+    }
+
+    fn document(
+        &self,
+        policy: &Policy,
+        lanes: &[Lane],
+        lock: Option<&str>,
+        last: Option<&Summary>,
+    ) -> Value {
+        let peers: Vec<Value> = policy
+            .peers
+            .iter()
+            .map(|p| {
+                let own: Vec<&Lane> = lanes.iter().filter(|l| l.subject() == p.name).collect();
+                let reachable = match own.first() {
+                    None => Value::Null,
+                    Some(_) => json!(!own.iter().all(|l| l.outcome() == Outcome::Offline)),
+                };
+                json!({
+                    "name": p.name,
+                    "reachable": reachable,
+                    "lanes": own.iter().map(|l| lane(l)).collect::<Vec<_>>(),
+                    "pending": own.iter().map(|l| pending(l)).sum::<usize>(),
+                    "conflicts": own.iter().map(|l| conflicts(l)).sum::<usize>(),
+                })
+            })
+            .collect();
+        let facts = last.and_then(|s| s.facts.as_ref());
+        let started = facts.and_then(|f| chrono::DateTime::parse_from_rfc3339(&f.started).ok());
+        let age = started.map(|at| (clock::now() - at.to_utc()).num_seconds());
+        json!({
+            "schema": SCHEMA,
+            "command": "status",
+            "site": policy.site.name,
+            "peers": peers,
+            "lock": lock,
+            "pause": Value::Null,
+            "worker": Value::Null,
+            "last_run": last.zip(facts).map(|(s, f)| json!({
+                "run": s.run, "command": f.command, "mode": f.mode, "outcome": f.outcome, "started": f.started,
+                "age_seconds": age,
+            })),
+            "next_run": Value::Null,
+            "overdue": Value::Null,
+            "offline": self.offline,
+        })
+    }
+}
+
+fn lane(lane: &Lane) -> Value {
+    let message = match lane {
+        Lane::Truth(t) => t.message.as_deref(),
+        Lane::Log(l) => l.message.as_deref(),
+    };
+    match lane {
+        Lane::Truth(t) => json!({
+            "lane": "truth", "outcome": t.outcome, "pending": pending(lane), "conflicts": conflicts(lane),
+            "to_peer": t.changes.iter().filter(|c| c.to == "peer").count(),
+            "to_local": t.changes.iter().filter(|c| c.to == "local").count(),
+            "message": message,
+        }),
+        Lane::Log(l) => json!({
+            "lane": "log", "log": l.log, "outcome": l.outcome, "action": l.action, "pending": pending(lane),
+            "bytes": l.bytes, "have": l.have, "message": message,
+        }),
+    }
+}
+
+fn pending(lane: &Lane) -> usize {
+    match lane {
+        Lane::Truth(t) => t.changes.len(),
+        Lane::Log(l) => usize::from(l.outcome == Outcome::Pending),
+    }
+}
+
+fn conflicts(lane: &Lane) -> usize {
+    match lane {
+        Lane::Truth(t) => t.left.iter().filter(|l| l.conflict).count(),
+        Lane::Log(_) => 0,
+    }
+}
+
+/// The newest applied run of any lane.
+fn last_run(store: &Store) -> Option<Summary> {
+    let applied = |s: &Summary| {
+        let facts = s.facts.as_ref();
+        facts.is_some_and(|f| f.mode == crate::model::record::Mode::Apply && f.complete)
+    };
+    store.newest(NEWEST).ok()?.into_iter().find(applied)
+}
