@@ -5,7 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
 SH := .ci/ensure-tools tests/demo/demo.sh
-BASH := .ci/run bench/truth.sh
+BASH := .ci/run bench/truth.sh bench/logs.sh
 
 .PHONY: help demo test lint bench build clean
 
@@ -37,6 +37,7 @@ bench:
 	.ci/ensure-tools test
 	$(CARGO) build --release
 	bench/truth.sh target/release/ubos-sync
+	bench/logs.sh target/release/ubos-sync
 
 build:
 	.ci/ensure-tools build
