@@ -125,7 +125,11 @@ fn a_lost_connection_ends_the_near_side() {
     command.arg("-F").arg(lab.ssh_config());
     command.args(["balaur", "echo ready; exec sleep 600"]);
     let running = lab.start(command);
-    lab::wait_until("the session is up", || running.so_far().0.contains("ready"));
+    // The far side says "ready" before it becomes sleep; cut in between, the shell may die of the lost pipe instead.
+    lab::wait_until("the session is up and sleeps", || {
+        running.so_far().0.contains("ready")
+            && lab.processes().iter().any(|p| p.program() == "sleep")
+    });
     assert_eq!(
         running.children().len(),
         0,

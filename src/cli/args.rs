@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, explain, full, init, logs, profile, runs, status, truth, verify};
+use super::{
+    check, explain, full, hold, init, logs, profile, rollback, runs, status, truth, verify,
+};
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
 
@@ -76,6 +78,9 @@ pub enum Command {
     Verify(verify::Verify),
     Status(status::Status),
     Runs(runs::RunsArgs),
+    Rollback(rollback::Rollback),
+    Hold(hold::Hold),
+    Release(hold::Release),
 }
 
 /// A duration as the policy writes them.

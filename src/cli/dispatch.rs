@@ -39,6 +39,9 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Full(args) => ("full", args.run(global)),
         Command::Verify(args) => ("verify", args.run(global)),
         Command::Status(args) => ("status", args.run(global)),
+        Command::Rollback(args) => ("rollback", args.run(global)),
+        Command::Hold(args) => ("hold", args.run(global)),
+        Command::Release(args) => ("release", args.run(global)),
         Command::Runs(args) => ("runs", audit_log(args, global)),
     }
 }

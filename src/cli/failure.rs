@@ -20,6 +20,11 @@ impl Failure {
         Self::new(exit::USAGE, message)
     }
 
+    /// A guard, or the nature of what was asked, says no: nothing was touched.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(exit::REFUSED, message)
+    }
+
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(exit::FAILED, message)
     }

@@ -92,7 +92,7 @@ pub fn carry(apply: bool, plan: Option<&String>) -> Carry {
 }
 
 /// Shows a run; the exit code of the command.
-fn tell(record: &Record, global: &Global, wants_pending: bool, all: bool) -> u8 {
+pub fn tell(record: &Record, global: &Global, wants_pending: bool, all: bool) -> u8 {
     let pending = wants_pending && record.outcome == Outcome::Pending;
     let code = if pending {
         exit::PENDING

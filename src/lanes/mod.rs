@@ -6,3 +6,4 @@ pub mod log;
 pub mod overtaken;
 pub mod peers;
 pub mod truth;
+pub mod undo;

@@ -24,4 +24,5 @@ pub mod text;
 pub mod time;
 pub mod tree;
 pub mod truth_doc;
+pub mod undo;
 pub mod words;

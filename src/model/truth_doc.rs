@@ -40,6 +40,9 @@ pub struct TruthLane {
     pub generation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<i64>,
+    /// The run that this one took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
 }
 
 impl TruthLane {
@@ -59,6 +62,7 @@ impl TruthLane {
             kept: vec![],
             generation: None,
             skew_ms: None,
+            undoes: None,
         }
     }
 }

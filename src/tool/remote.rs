@@ -14,12 +14,14 @@ pub const ARM: &str = include_str!("sh/arm.sh");
 pub const BEGIN: &str = include_str!("sh/begin.sh");
 pub const COMMIT: &str = include_str!("sh/commit.sh");
 pub const FACTS: &str = include_str!("sh/facts.sh");
+pub const HOLD: &str = include_str!("sh/hold.sh");
 pub const KEEPER: &str = include_str!("sh/keeper.sh");
 pub const HASH: &str = include_str!("sh/hash.sh");
 pub const LOG_PROBE: &str = include_str!("sh/log_probe.sh");
 pub const LOG_READ: &str = include_str!("sh/log_read.sh");
 pub const PENDING: &str = include_str!("sh/pending.sh");
 pub const PUT_BACK: &str = include_str!("sh/put_back.sh");
+pub const RESTORE: &str = include_str!("sh/restore.sh");
 pub const SWEEP_UP: &str = include_str!("sh/sweep_up.sh");
 
 /// The bytes to send: the script in one line, then each parameter on a line of its own.

@@ -34,7 +34,7 @@ pub struct Base {
 const MOST: u64 = 1 << 30;
 
 /// The generations that both hosts hold, the newest last.
-fn common(pair: &Pair) -> Vec<&Held> {
+pub fn common(pair: &Pair) -> Vec<&Held> {
     let theirs = &pair.peer.said.generations;
     let ours = pair.local.said.generations.iter();
     let mut common: Vec<&Held> = ours.filter(|g| theirs.contains(g)).collect();
@@ -44,6 +44,11 @@ fn common(pair: &Pair) -> Vec<&Held> {
 
 pub fn newest_common(pair: &Pair) -> Option<&Held> {
     common(pair).pop()
+}
+
+/// The manifest of a generation that this host holds, when it is whole.
+pub fn manifest(pair: &Pair, g: &Held) -> Option<Manifest> {
+    read(&archives(pair).join(&g.name).join("manifest"), &g.digest)
 }
 
 /// A manifest that was read before it was known whether it is the one.
@@ -84,11 +89,11 @@ pub fn choose(pair: &Pair, early: Option<Early>) -> Base {
     let highest = all.map(|g| g.serial).max().unwrap_or(0);
     for g in common(pair).into_iter().rev() {
         let known = early.take_if(|e| e.name == g.name && e.digest == g.digest);
-        let manifest = match known {
+        let found = match known {
             Some(e) => Some(e.manifest),
-            None => read(&archives(pair).join(&g.name).join("manifest"), &g.digest),
+            None => manifest(pair, g),
         };
-        if let Some(manifest) = manifest {
+        if let Some(manifest) = found {
             return Base {
                 generation: Some(g.name.clone()),
                 serial: highest,

@@ -1,0 +1,272 @@
+//! One command puts both replicas back to how they were before a run, and the pair is held so that the next run does not redo it.
+#![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
+
+mod lab;
+mod pair;
+
+use std::fs;
+
+use lab::{Lab, Side, Snapshot, truth_difference, wait_until};
+use pair::{BALAUR, MAC, S, T, apply, changes, found, left, pair, said, seed, sync};
+use serde_json::Value;
+
+/// A synced pair with one of everything, and then edits of every kind on both sides.
+fn edited() -> Option<Lab> {
+    let lab = pair()?;
+    seed(
+        &lab,
+        &[
+            "docs/a.md",
+            "docs/b.md",
+            "docs/gone.md",
+            "docs/both.md",
+            "scripts/run.sh",
+            "old/deep/x.md",
+            "old/y.md",
+            "swap/in.md",
+            "odd/a b'c.md",
+        ],
+    );
+    lab.symlink(MAC, "docs/link", "a.md");
+    sync(&lab);
+    lab.write_at(MAC, "docs/a.md", "edited on mac", T + 5 * S + 123_456_789);
+    lab.write_at(BALAUR, "docs/b.md", "edited on balaur", T + 6 * S + 7);
+    lab.write_at(MAC, "docs/both.md", "older", T + 10 * S);
+    lab.write_at(BALAUR, "docs/both.md", "newer, and it wins", T + 20 * S);
+    lab.remove(MAC, "docs/gone.md");
+    lab.chmod(BALAUR, "scripts/run.sh", 0o755);
+    fs::remove_dir_all(lab.tree(MAC).join("old")).unwrap();
+    fs::remove_dir_all(lab.tree(BALAUR).join("swap")).unwrap();
+    lab.write_at(BALAUR, "swap", "a file now", T + 30 * S);
+    lab.remove(MAC, "docs/link");
+    lab.symlink(MAC, "docs/link", "b.md");
+    lab.write_at(MAC, "new/deep/file\nwith break.md", "new", T);
+    lab.write_at(BALAUR, "new2/é.md", "new too", T);
+    lab.write_at(BALAUR, "odd/a b'c.md", "odd", T + S);
+    lab.write(MAC, "old_state.json", "{}");
+    Some(lab)
+}
+
+fn trees(lab: &Lab) -> [Snapshot; 2] {
+    Side::BOTH.map(|s| lab.snapshot(s))
+}
+
+#[track_caller]
+fn as_before(lab: &Lab, before: &[Snapshot; 2]) {
+    for (side, before) in Side::BOTH.into_iter().zip(before) {
+        let difference = truth_difference(before, &lab.snapshot(side), &[]);
+        assert!(
+            difference.is_empty(),
+            "{} is not as before\n{difference}",
+            side.host()
+        );
+    }
+}
+
+fn plan_of(lab: &Lab) -> Value {
+    let json = said(lab.run(&["truth", "--allow", "held", "--json"]), 0);
+    json["lanes"][0]["changes"].clone()
+}
+
+#[test]
+fn cr_14_both_sides_are_exactly_as_before_and_the_plan_is_the_same_again() {
+    let Some(lab) = edited() else { return };
+    let before = trees(&lab);
+    let first = plan_of(&lab);
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    let after = trees(&lab);
+    // Dry first: shown, nothing touched.
+    let dry = said(lab.run(&["rollback", &run, "--json"]), 0);
+    assert_eq!(dry["outcome"], "pending", "{dry:#}");
+    for (side, after) in Side::BOTH.into_iter().zip(&after) {
+        after.assert_unchanged(&lab.tree(side), "a dry rollback");
+    }
+    let done = said(lab.run(&["rollback", &run, "--apply", "--json"]), 0);
+    assert_eq!(done["outcome"], "applied", "{done:#}");
+    as_before(&lab, &before);
+    // Held, so that no timer redoes it.
+    let refused = said(lab.run(&["truth", "--apply", "--json"]), 3);
+    assert!(
+        found(&refused, "held", "refuse").contains(&run),
+        "{refused:#}"
+    );
+    assert_eq!(plan_of(&lab), first);
+    lab.run(&["release", "balaur"]).expect(0);
+    sync(&lab);
+    lab.assert_equal_truth(&["old_state.json"]);
+}
+
+#[test]
+fn a_rollback_can_itself_be_rolled_back() {
+    let Some(lab) = edited() else { return };
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    let after = trees(&lab);
+    let undo = said(lab.run(&["rollback", &run, "--apply", "--json"]), 0);
+    let undo = undo["run"].as_str().unwrap();
+    let again = lab.run(&["rollback", &run, "--apply"]).expect(3);
+    assert!(again.stderr.contains("already"), "{}", again.stderr);
+    said(lab.run(&["rollback", undo, "--apply", "--json"]), 0);
+    as_before(&lab, &after);
+    lab.run(&["release", "balaur"]).expect(0);
+    let idle = apply(&lab, 0);
+    assert_eq!(changes(&idle), 0, "{idle:#}");
+}
+
+#[test]
+fn cr_15_what_was_edited_since_is_left_and_force_keeps_it_beside() {
+    let Some(lab) = edited() else { return };
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    lab.write_at(BALAUR, "docs/a.md", "precious, written since", T + 99 * S);
+    lab.write_at(MAC, "new2/é.md", "precious too", T + 99 * S);
+    let json = said(lab.run(&["rollback", &run, "--apply", "--json"]), 4);
+    for path in ["docs/a.md", "new2/é.md"] {
+        assert!(left(&json, path).contains("since that run"), "{json:#}");
+    }
+    assert_eq!(
+        lab.read_text(BALAUR, "docs/a.md"),
+        "precious, written since"
+    );
+    assert_eq!(lab.read_text(MAC, "new2/é.md"), "precious too");
+    assert_eq!(lab.read_text(MAC, "docs/b.md"), "base of docs/b.md\n");
+    said(
+        lab.run(&["rollback", &run, "--apply", "--force", "--json"]),
+        3,
+    );
+}
+
+#[test]
+fn force_puts_back_and_keeps_the_edit_under_a_name_of_its_own() {
+    let Some(lab) = edited() else { return };
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    lab.write_at(BALAUR, "docs/a.md", "precious, written since", T + 99 * S);
+    said(
+        lab.run(&["rollback", &run, "--apply", "--force", "--json"]),
+        0,
+    );
+    assert_eq!(lab.read_text(BALAUR, "docs/a.md"), "base of docs/a.md\n");
+    let kept: Vec<String> = fs::read_dir(lab.tree(BALAUR).join("docs"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| n.starts_with("a.md.balaur-"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(
+        lab.read_text(BALAUR, format!("docs/{}", kept[0])),
+        "precious, written since"
+    );
+}
+
+#[test]
+fn newer_runs_stand_in_the_way_until_all_are_rolled_back_in_one_go() {
+    let Some(lab) = edited() else { return };
+    let before = trees(&lab);
+    let first = sync(&lab)["run"].as_str().unwrap().to_owned();
+    lab.write_at(MAC, "docs/a.md", "a third version", T + 50 * S);
+    lab.write_at(MAC, "docs/late.md", "late", T + 50 * S);
+    sync(&lab);
+    let said = lab.run(&["rollback", &first, "--apply"]).expect(3);
+    assert!(said.stderr.contains("--to"), "{}", said.stderr);
+    lab.run(&["rollback", "--to", &first, "--apply"]).expect(0);
+    // What mac wrote itself since the first run is its own and stays.
+    for (side, before) in Side::BOTH.into_iter().zip(&before) {
+        let difference = truth_difference(
+            before,
+            &lab.snapshot(side),
+            &["docs/a.md", "docs/late.md", "docs"],
+        );
+        assert!(difference.is_empty(), "{}\n{difference}", side.host());
+    }
+    assert!(!lab.exists(BALAUR, "docs/late.md"));
+    assert_eq!(lab.read_text(BALAUR, "docs/a.md"), "base of docs/a.md\n");
+}
+
+#[test]
+fn what_changed_nothing_has_nothing_to_roll_back() {
+    let Some(lab) = pair() else { return };
+    seed(&lab, &["docs/a.md"]);
+    let dry = said(lab.run(&["truth", "--json"]), 0);
+    let out = lab
+        .run(&["rollback", dry["run"].as_str().unwrap(), "--apply"])
+        .expect(3);
+    assert!(out.stderr.contains("dry run"), "{}", out.stderr);
+    sync(&lab);
+    let idle = sync(&lab);
+    let out = lab
+        .run(&["rollback", idle["run"].as_str().unwrap(), "--apply"])
+        .expect(3);
+    assert!(out.stderr.contains("changed no file"), "{}", out.stderr);
+    let out = lab
+        .run(&["rollback", "20200101T000000Z-truth-000000"])
+        .expect(2);
+    assert!(out.stderr.contains("there is no run"), "{}", out.stderr);
+}
+
+#[test]
+fn cr_12_a_rollback_that_is_killed_is_simply_run_again() {
+    let Some(lab) = edited() else { return };
+    let before = trees(&lab);
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    for millis in [150, 220, 260, 300, 340, 400] {
+        let started = std::time::Instant::now();
+        let mut undo = lab.spawn(&["rollback", &run, "--apply"]);
+        wait_until("the moment of the kill", || {
+            undo.finished() || started.elapsed().as_millis() >= millis
+        });
+        undo.kill();
+        let out = undo.wait();
+        if out.code == 0 {
+            as_before(&lab, &before);
+            return;
+        }
+    }
+    lab.run(&["rollback", &run, "--apply"]).expect(0);
+    as_before(&lab, &before);
+}
+
+#[test]
+fn se_08_a_link_on_the_way_is_never_followed() {
+    let Some(lab) = pair() else { return };
+    seed(&lab, &["docs/sub/a.md"]);
+    sync(&lab);
+    lab.write_at(MAC, "docs/sub/a.md", "edited", T + 5 * S);
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    let (outside, seen) = pair::outside(&lab);
+    fs::write(outside.join("a.md"), "edited").unwrap();
+    let seen_now = Snapshot::of(&outside);
+    let _ = seen;
+    fs::remove_dir_all(lab.tree(BALAUR).join("docs/sub")).unwrap();
+    lab.symlink(BALAUR, "docs/sub", outside.to_str().unwrap());
+    lab.run(&["rollback", &run, "--apply"]);
+    seen_now.assert_unchanged(&outside, "a rollback with a link on the way");
+}
+
+#[test]
+fn a_pair_is_held_and_released_by_hand_also_when_the_peer_is_away() {
+    let Some(mut lab) = pair() else { return };
+    seed(&lab, &["docs/a.md"]);
+    sync(&lab);
+    lab.run(&["hold", "balaur", "--why", "migrating disks"])
+        .expect(0);
+    lab.write(MAC, "docs/b.md", "b");
+    let json = said(lab.run(&["truth", "--apply", "--json"]), 3);
+    let why = found(&json, "held", "refuse");
+    assert!(why.contains("migrating disks"), "{why}");
+    assert!(
+        json["findings"].to_string().contains("release balaur"),
+        "{json:#}"
+    );
+    lab.run(&["release", "balaur"]).expect(0);
+    sync(&lab);
+    lab.sshd().stop();
+    let out = lab.run(&["hold", "balaur", "--why", "no peer"]).expect(1);
+    assert!(
+        out.stderr.contains("only the half on mac"),
+        "{}",
+        out.stderr
+    );
+    lab.sshd().start();
+    said(lab.run(&["truth", "--apply", "--json"]), 3);
+    lab.run(&["release", "balaur"]).expect(0);
+    lab.run(&["hold", "balur", "--why", "x"]).expect(2);
+    sync(&lab);
+}
