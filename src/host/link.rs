@@ -175,6 +175,65 @@ impl Link {
         Ok(Some(Keeper { session }))
     }
 
+    /// Starts a script that holds something until the result is dropped; what it said first, and the nonce of that answer.
+    pub fn hold(
+        &self,
+        script: &str,
+        parameters: &[&str],
+        stderr: &Path,
+    ) -> Result<(Agent, Vec<u8>), LinkError> {
+        let (session, Answer { nonce, noise, body }) = self.begin(script, parameters, stderr)?;
+        if let Way::Ssh { made, .. } = &self.way {
+            made.store(true, Ordering::Release);
+        }
+        let beat = beat(&session);
+        let agent = Agent {
+            session,
+            nonce,
+            heard: Vec::new(),
+            beat,
+            noise,
+        };
+        Ok((agent, body))
+    }
+
+    /// The program that rsync takes for ssh: it goes to `dir` on this link's host and starts rsync there. Arguments that are not
+    /// plain are refused, so that no far shell has anything to misread.
+    pub fn rsync_starter(&self, dir: &str, rsync: &str) -> String {
+        let check = "shift; shift\nfor a; do case $a in *[!A-Za-z0-9._/,=-]*) echo \"refused: $a\" >&2; exit 99 ;; esac; done\n";
+        match &self.way {
+            Way::Local => format!(
+                "#!/bin/sh\n{check}cd {} && exec {} \"$@\"\n",
+                quote(dir),
+                quote(rsync)
+            ),
+            Way::Ssh {
+                remote: r, socket, ..
+            } => {
+                let octal = |text: &str| -> String {
+                    text.bytes().map(|b| format!("\\{b:03o}")).collect()
+                };
+                let command = format!(
+                    "exec sh -c 'd=$(printf \"{}\") r=$(printf \"{}\") && cd \"$d\" && exec \"$r\" @@'",
+                    octal(dir),
+                    octal(rsync)
+                );
+                let mut words: Vec<String> = ssh::session(r, socket, &command)
+                    .iter()
+                    .map(|a| quote(a))
+                    .collect();
+                // The last word is the command; rsync's own arguments, checked above, go into its middle.
+                let last = words.pop().unwrap_or_default().replace("@@", "'\"$*\"'");
+                let ssh = process::which("ssh").unwrap_or_else(|| "ssh".into());
+                format!(
+                    "#!/bin/sh\n{check}exec {} {} {last}\n",
+                    quote(&ssh.display().to_string()),
+                    words.join(" ")
+                )
+            }
+        }
+    }
+
     /// Opens the agent and waits for its first answer (everything up to its END).
     pub fn open_agent(
         &self,

@@ -1,7 +1,11 @@
 //! One file per program that we drive: each builds an invocation and parses bytes. Pure: nothing here starts anything.
 
 pub mod facts;
+pub mod git;
+pub mod gitleaks;
+pub mod publish_scripts;
 pub mod remote;
+pub mod rsync_push;
 pub mod ssh;
 pub mod unison;
 pub mod unison_profile;
