@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, explain, init, profile, runs, truth};
+use super::{check, explain, init, profile, publish, runs, truth};
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
 
@@ -71,6 +71,7 @@ pub enum Command {
     Profile(profile::Profile),
     Explain(explain::Explain),
     Truth(truth::Truth),
+    Publish(publish::Publish),
     Runs(runs::RunsArgs),
 }
 

@@ -35,6 +35,7 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Profile(args) => ("profile", args.run(global)),
         Command::Explain(args) => ("explain", args.run(global)),
         Command::Truth(args) => ("truth", args.run(global)),
+        Command::Publish(args) => ("publish", args.run(global)),
         Command::Runs(args) => ("runs", audit_log(args, global)),
     }
 }

@@ -11,6 +11,7 @@ mod init;
 mod out;
 mod profile;
 pub mod progress;
+mod publish;
 pub mod render;
 pub mod runs;
 mod truth;

@@ -4,4 +4,5 @@ pub mod flow;
 pub mod lock;
 pub mod overtaken;
 pub mod peers;
+pub mod publish;
 pub mod truth;

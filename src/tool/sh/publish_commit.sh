@@ -102,7 +102,7 @@ while IFS= read -r line; do
     # Where nothing is to be placed, a directory that is gone is no loss.
     away=
     enter "$name" || away=1
-  elif [ "$o" = L ]; then leaving=1
+  elif [ "$o" = L ]; then leaving=${name#0}
   elif [ -z "$away" ]; then set -- "$@" "$name"; fi
 done
 flush "$@"

@@ -6,6 +6,7 @@ if [ "$layout" = releases ]; then new=manifest.$name old=manifest.$release; fi
 if [ "$how" = delta ]; then cp "$own/$old" "$own/list.new" || die "no room for the list of files"; else : >"$own/list.new"; fi
 cat >>"$own/list.new" 2>/dev/null || die "no room for the list of files"
 if [ "$layout" = releases ] && [ -n "$name" ] && [ "$name" != "$release" ]; then
+  [ ! -e "releases/$name" ] || die "a release of this name is there already"
   put_rev "$rev" "$part" && mv "$part" "releases/$name" || die "the release cannot be finished"
   mv -f "$own/list.new" "$own/$new" || die "no room for the list of files"
   rm -rf "$own/link.d"
