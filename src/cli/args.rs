@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, explain, init, profile, publish, runs, truth};
+use super::{check, explain, init, profile, publish, runs, truth, verify};
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
 
@@ -72,6 +72,7 @@ pub enum Command {
     Explain(explain::Explain),
     Truth(truth::Truth),
     Publish(publish::Publish),
+    Verify(verify::Verify),
     Runs(runs::RunsArgs),
 }
 

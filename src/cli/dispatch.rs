@@ -36,6 +36,7 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Explain(args) => ("explain", args.run(global)),
         Command::Truth(args) => ("truth", args.run(global)),
         Command::Publish(args) => ("publish", args.run(global)),
+        Command::Verify(args) => ("verify", args.run(global)),
         Command::Runs(args) => ("runs", audit_log(args, global)),
     }
 }

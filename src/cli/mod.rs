@@ -15,6 +15,7 @@ mod publish;
 pub mod render;
 pub mod runs;
 mod truth;
+mod verify;
 
 pub use args::{Cli, Command, Global};
 pub use dispatch::main;

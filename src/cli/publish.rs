@@ -48,10 +48,18 @@ pub fn chosen<'a>(section: &'a Section, names: &[String]) -> Result<Vec<&'a Targ
     }
     let known = || section.targets.iter().map(|t| t.name.as_str());
     let find = |name: &String| {
-        section.targets.iter().find(|t| t.name == *name).ok_or_else(|| {
-            let near = nearest(name, known()).map(|n| format!("; did you mean {n}?"));
-            Failure::usage(format!("the policy has no target {}{}; nothing was touched", neutral(name), near.unwrap_or_default()))
-        })
+        section
+            .targets
+            .iter()
+            .find(|t| t.name == *name)
+            .ok_or_else(|| {
+                let near = nearest(name, known()).map(|n| format!("; did you mean {n}?"));
+                Failure::usage(format!(
+                    "the policy has no target {}{}; nothing was touched",
+                    neutral(name),
+                    near.unwrap_or_default()
+                ))
+            })
     };
     let mut all: Vec<&Target> = Vec::new();
     for name in names {
@@ -66,10 +74,14 @@ pub fn chosen<'a>(section: &'a Section, names: &[String]) -> Result<Vec<&'a Targ
 impl Publish {
     pub fn run(&self, global: &Global) -> Result<u8, Failure> {
         let policy = policy_file::load(global.policy.as_deref())?;
-        let section = policy.publish.as_ref().ok_or_else(|| Failure::usage("the policy has no [publish] section; nothing was touched"))?;
+        let section = policy.publish.as_ref().ok_or_else(|| {
+            Failure::usage("the policy has no [publish] section; nothing was touched")
+        })?;
         let targets = chosen(section, &self.targets)?;
         if targets.is_empty() {
-            return Err(Failure::usage("the policy has no [[publish.target]]; nothing was touched"));
+            return Err(Failure::usage(
+                "the policy has no [[publish.target]]; nothing was touched",
+            ));
         }
         signals::listen();
         let progress = out::progress(global);
@@ -88,7 +100,11 @@ impl Publish {
         let setup = Setup {
             policy: &policy,
             command: "publish",
-            mode: if self.apply { Mode::Apply } else { Mode::DryRun },
+            mode: if self.apply {
+                Mode::Apply
+            } else {
+                Mode::DryRun
+            },
             reason: "manual",
             wait: global.wait.unwrap_or(Duration::ZERO),
             repeat,
@@ -126,7 +142,11 @@ impl Publish {
 
     fn tell(&self, record: &Record, global: &Global) -> u8 {
         let pending = self.exit_code && record.outcome == Outcome::Pending;
-        let code = if pending { exit::PENDING } else { record.exit_code };
+        let code = if pending {
+            exit::PENDING
+        } else {
+            record.exit_code
+        };
         if global.json {
             let mut shown = record.clone();
             shown.exit_code = code;

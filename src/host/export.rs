@@ -24,7 +24,13 @@ pub fn make_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)
 }
 
-pub fn lay_file(root: &Path, path: &RelPath, bytes: &[u8], mode: u32, seconds: u64) -> io::Result<()> {
+pub fn lay_file(
+    root: &Path,
+    path: &RelPath,
+    bytes: &[u8],
+    mode: u32,
+    seconds: u64,
+) -> io::Result<()> {
     let name = at(root, path);
     parent(&name)?;
     let mut file = File::create_new(&name)?;

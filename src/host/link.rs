@@ -210,9 +210,8 @@ impl Link {
             Way::Ssh {
                 remote: r, socket, ..
             } => {
-                let octal = |text: &str| -> String {
-                    text.bytes().map(|b| format!("\\{b:03o}")).collect()
-                };
+                let octal =
+                    |text: &str| -> String { text.bytes().map(|b| format!("\\{b:03o}")).collect() };
                 let command = format!(
                     "exec sh -c 'd=$(printf \"{}\") r=$(printf \"{}\") && cd \"$d\" && exec \"$r\" @@'",
                     octal(dir),

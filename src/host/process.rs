@@ -90,7 +90,12 @@ pub fn run(what: &Invocation, stdin: Vec<u8>) -> io::Result<Output> {
 }
 
 /// Runs to the end, but not longer than `limit`, and not beyond a wish to stop: then it is ended with all it started.
-pub fn run_within(what: &Invocation, stdin: &[u8], stderr: &Path, limit: Duration) -> io::Result<Output> {
+pub fn run_within(
+    what: &Invocation,
+    stdin: &[u8],
+    stderr: &Path,
+    limit: Duration,
+) -> io::Result<Output> {
     let mut session = Session::start(what, error_file(stderr)?)?;
     let _ = session.send(stdin);
     session.close_stdin();

@@ -203,7 +203,14 @@ mod tests {
             odd: &BTreeSet::new(),
             is_apart: &|p| p.name().ends_with(b"_state.json"),
         };
-        let tell = |s: &Step| format!("{} {}{}", s.kind.word(), s.path, if s.edited { " edited" } else { "" });
+        let tell = |s: &Step| {
+            format!(
+                "{} {}{}",
+                s.kind.word(),
+                s.path,
+                if s.edited { " edited" } else { "" }
+            )
+        };
         seen.plan().steps.iter().map(tell).collect()
     }
 
@@ -229,7 +236,11 @@ mod tests {
 
     #[test]
     fn state_is_never_removed() {
-        let got = plan(&[("a", "1")], &[("x_state.json", "s")], &[("a", "1"), ("x_state.json", "s")]);
+        let got = plan(
+            &[("a", "1")],
+            &[("x_state.json", "s")],
+            &[("a", "1"), ("x_state.json", "s")],
+        );
         assert!(got.is_empty());
     }
 }

@@ -254,7 +254,16 @@ mod tests {
 
     #[test]
     fn names_that_could_be_options_or_ranges_are_refused() {
-        for bad in ["", "--upload-pack=x", "-x", "a..b", "a b", "HEAD^{/x}", "a:b", "x~1"] {
+        for bad in [
+            "",
+            "--upload-pack=x",
+            "-x",
+            "a..b",
+            "a b",
+            "HEAD^{/x}",
+            "a:b",
+            "x~1",
+        ] {
             assert!(resolve(Path::new("/r"), bad).is_none(), "{bad}");
         }
         for good in ["main", "v1.2", "refs/heads/x", H, "0123abc"] {
@@ -266,7 +275,12 @@ mod tests {
     fn every_call_is_neutralised() {
         let call = fetch(Path::new("/m"), "ssh://h/x", "main");
         let argv = call.argv().join(" ");
-        for needed in ["core.hooksPath=/dev/null", "core.fsmonitor=false", "protocol.ext.allow=never", "--no-pager"] {
+        for needed in [
+            "core.hooksPath=/dev/null",
+            "core.fsmonitor=false",
+            "protocol.ext.allow=never",
+            "--no-pager",
+        ] {
             assert!(argv.contains(needed), "{needed}");
         }
         assert!(call.env.iter().any(|(k, _)| k == "GIT_TERMINAL_PROMPT"));

@@ -97,7 +97,14 @@ mod tests {
 
     #[test]
     fn what_is_no_report_is_no_clean_report() {
-        for bad in [&b""[..], b"null", b"{}", b"[{}]", b"[{\"RuleID\":1}]", b"[] x"] {
+        for bad in [
+            &b""[..],
+            b"null",
+            b"{}",
+            b"[{}]",
+            b"[{\"RuleID\":1}]",
+            b"[] x",
+        ] {
             assert!(parse_report(bad, Path::new("/e")).is_none());
         }
     }
@@ -105,6 +112,8 @@ mod tests {
     #[test]
     fn the_scanner_is_told_to_redact_and_how_to_say_found() {
         let argv = scan(Path::new("/g"), Path::new("/e"), None, Path::new("/r")).argv();
-        assert!(argv.contains(&"--redact".into()) && argv.contains(&format!("--exit-code={FOUND}")));
+        assert!(
+            argv.contains(&"--redact".into()) && argv.contains(&format!("--exit-code={FOUND}"))
+        );
     }
 }

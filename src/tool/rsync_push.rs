@@ -13,7 +13,13 @@ use crate::model::invocation::Invocation;
 pub const STARTER: &str = "ubos-sync-rsh";
 
 /// Sends all of `from` into `stage`, which is relative to the target.
-pub fn push(rsync: &Path, from: &Path, stage: &str, starter_dir: &Path, path: OsString) -> Invocation {
+pub fn push(
+    rsync: &Path,
+    from: &Path,
+    stage: &str,
+    starter_dir: &Path,
+    path: OsString,
+) -> Invocation {
     let mut search = starter_dir.as_os_str().to_owned();
     search.push(":");
     search.push(path);
@@ -72,7 +78,11 @@ mod tests {
         let argv = call.argv();
         assert_eq!(argv[argv.len() - 2], "/s/send/");
         assert_eq!(argv[argv.len() - 1], "target:.ubos-sync.publish/stage.R/");
-        assert!(call.env.iter().any(|(k, v)| k == "PATH" && v == "/s/with blank:/usr/bin"));
+        assert!(
+            call.env
+                .iter()
+                .any(|(k, v)| k == "PATH" && v == "/s/with blank:/usr/bin")
+        );
         for never in ["--delete", "--inplace", "-L", "-K", "--append"] {
             assert!(!argv.iter().any(|a| a.starts_with(never)), "{never}");
         }
@@ -81,7 +91,11 @@ mod tests {
     #[test]
     fn failures_are_told_in_words() {
         assert_eq!(explain(Some(0), ""), None);
-        assert!(explain(Some(11), "write failed: No space left on device (28)").unwrap().contains("full"));
+        assert!(
+            explain(Some(11), "write failed: No space left on device (28)")
+                .unwrap()
+                .contains("full")
+        );
         assert!(explain(None, "").unwrap().contains("killed"));
     }
 }

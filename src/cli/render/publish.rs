@@ -30,7 +30,10 @@ pub fn section(record: &Record, style: &Style) -> String {
         ("publish", Mode::Apply) => "publish, apply",
         _ => "targets",
     };
-    let commit = all.iter().find_map(|l| l.commit.as_deref()).map_or(String::new(), |c| format!(": commit {}", brief(c)));
+    let commit = all
+        .iter()
+        .find_map(|l| l.commit.as_deref())
+        .map_or(String::new(), |c| format!(": commit {}", brief(c)));
     let title = style.paint(Meaning::Heading, &format!("{how}{commit}"));
     let rows: Vec<Vec<Cell>> = all.iter().map(|l| row(l)).collect();
     let align = [Align::Left, Align::Left, Align::Left, Align::Left];
@@ -69,7 +72,10 @@ fn brief(commit: &str) -> String {
 fn row(lane: &PublishLane) -> Vec<Cell> {
     let mut has = lane.found.as_deref().map_or(String::new(), brief);
     if let Some(n) = lane.behind.filter(|n| *n > 0) {
-        has += &format!(" ({} behind)", count(usize::try_from(n).unwrap_or(usize::MAX), "commit"));
+        has += &format!(
+            " ({} behind)",
+            count(usize::try_from(n).unwrap_or(usize::MAX), "commit")
+        );
     }
     vec![
         Cell::new(neutral(&lane.target)),
@@ -84,8 +90,16 @@ fn counts(lane: &PublishLane) -> String {
     for change in &lane.changes {
         *kinds.entry(&change.kind).or_default() += 1;
     }
-    let mut parts: Vec<String> = kinds.iter().map(|(k, n)| format!("{} {}", thousands(*n), neutral(k))).collect();
-    let bytes: u64 = lane.changes.iter().filter(|c| !matches!(c.kind.as_str(), "delete" | "meta")).map(|c| c.bytes).sum();
+    let mut parts: Vec<String> = kinds
+        .iter()
+        .map(|(k, n)| format!("{} {}", thousands(*n), neutral(k)))
+        .collect();
+    let bytes: u64 = lane
+        .changes
+        .iter()
+        .filter(|c| !matches!(c.kind.as_str(), "delete" | "meta"))
+        .map(|c| c.bytes)
+        .sum();
     if bytes > 0 {
         parts.push(size(bytes));
     }
@@ -100,10 +114,20 @@ fn details(lane: &PublishLane, style: &Style) -> String {
     }
     let limit = if style.all { usize::MAX } else { PATHS };
     for l in lane.modified.iter().take(limit) {
-        out += &wrap(&format!("{name}: {} was modified there", shown(&l.path, l.path_hex.as_deref())), 2, style);
+        out += &wrap(
+            &format!(
+                "{name}: {} was modified there",
+                shown(&l.path, l.path_hex.as_deref())
+            ),
+            2,
+            style,
+        );
     }
     if lane.modified.len() > limit {
-        out += &format!("  {name}: … and {} more modified\n", lane.modified.len() - limit);
+        out += &format!(
+            "  {name}: … and {} more modified\n",
+            lane.modified.len() - limit
+        );
     }
     if let Some(backup) = &lane.backup {
         out += &format!("  {name}: what was replaced lies in {}\n", neutral(backup));
@@ -115,7 +139,12 @@ fn details(lane: &PublishLane, style: &Style) -> String {
 fn paths(all: &[&PublishLane], style: &Style) -> String {
     let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
     for change in all.iter().flat_map(|l| &l.changes) {
-        *seen.entry((neutral(&change.kind), shown(&change.path, change.path_hex.as_deref()))).or_default() += 1;
+        *seen
+            .entry((
+                neutral(&change.kind),
+                shown(&change.path, change.path_hex.as_deref()),
+            ))
+            .or_default() += 1;
     }
     if seen.is_empty() {
         return String::new();
@@ -128,13 +157,33 @@ fn paths(all: &[&PublishLane], style: &Style) -> String {
         .iter()
         .take(limit)
         .map(|((kind, path), n)| {
-            let how = if kind == "delete" { Meaning::Loss } else { Meaning::Plain };
-            vec![Cell::of(how, kind.clone()), Cell::new(path.clone()), Cell::of(Meaning::Aside, count(**n, "target"))]
+            let how = if kind == "delete" {
+                Meaning::Loss
+            } else {
+                Meaning::Plain
+            };
+            vec![
+                Cell::of(how, kind.clone()),
+                Cell::new(path.clone()),
+                Cell::of(Meaning::Aside, count(**n, "target")),
+            ]
         })
         .collect();
-    let mut out = format!("\n{}", lines(&rows, &[Align::Left, Align::Left, Align::Right], 1, 2, style));
+    let mut out = format!(
+        "\n{}",
+        lines(
+            &rows,
+            &[Align::Left, Align::Left, Align::Right],
+            1,
+            2,
+            style
+        )
+    );
     if order.len() > limit {
-        out += &format!("  … and {} more (--all lists each)\n", thousands(order.len() - limit));
+        out += &format!(
+            "  … and {} more (--all lists each)\n",
+            thousands(order.len() - limit)
+        );
     }
     out
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::host::{export as lay, process, signals};
 use crate::host::link::LinkError;
+use crate::host::{export as lay, process, signals};
 use crate::lanes::publish::export::{Export, subset};
 use crate::lanes::publish::target::{Opened, layout_word};
 use crate::lanes::truth::content;
@@ -52,18 +52,35 @@ pub struct Broke {
 
 impl From<LinkError> for Broke {
     fn from(e: LinkError) -> Self {
-        Broke { why: e.to_string(), touched: true }
+        Broke {
+            why: e.to_string(),
+            touched: true,
+        }
     }
 }
 
 fn broke(why: impl Into<String>, touched: bool) -> Broke {
-    Broke { why: why.into(), touched }
+    Broke {
+        why: why.into(),
+        touched,
+    }
 }
 
 impl Job<'_> {
-    fn call(&self, on: &Opened, script: &str, more: &[&str], data: &[u8]) -> Result<(Vec<u8>, String), Broke> {
+    fn call(
+        &self,
+        on: &Opened,
+        script: &str,
+        more: &[&str],
+        data: &[u8],
+    ) -> Result<(Vec<u8>, String), Broke> {
         let root = on.root.as_deref().unwrap_or_default();
-        let mut all = vec![root, self.run, on.agent.nonce(), layout_word(self.publish.layout)];
+        let mut all = vec![
+            root,
+            self.run,
+            on.agent.nonce(),
+            layout_word(self.publish.layout),
+        ];
         all.extend(more);
         let (body, nonce) = on.link.call_with_nonce(script, &all, data)?;
         match remote::value(&body, "failed") {
@@ -73,12 +90,22 @@ impl Job<'_> {
     }
 
     /// All of it. `repair`: nothing differs, only the sentinel and the list have to be written.
-    pub fn carry_out(&self, on: &mut Opened, plan: &PublishPlan, index: &mut Index) -> Result<Done, Broke> {
-        let fresh_release = self.publish.layout == Layout::Releases && (!plan.is_empty() || on.release.is_none());
+    pub fn carry_out(
+        &self,
+        on: &mut Opened,
+        plan: &PublishPlan,
+        index: &mut Index,
+    ) -> Result<Done, Broke> {
+        let fresh_release =
+            self.publish.layout == Layout::Releases && (!plan.is_empty() || on.release.is_none());
         let name = match (&on.release, fresh_release) {
             (Some(live), false) => live.clone(),
             _ if self.publish.layout == Layout::Releases => {
-                format!("{}-{}", self.run.split('-').next().unwrap_or(self.run), &self.commit[..12.min(self.commit.len())])
+                format!(
+                    "{}-{}",
+                    self.run.split('-').next().unwrap_or(self.run),
+                    &self.commit[..12.min(self.commit.len())]
+                )
             }
             _ => String::new(),
         };
@@ -96,8 +123,16 @@ impl Job<'_> {
     fn arm(&self, on: &Opened, plan: &PublishPlan) -> Result<(), Broke> {
         let mut data = Vec::new();
         let mut basis = 0;
-        for step in plan.steps.iter().filter(|s| s.kind == Kind::Update && s.bytes >= BIG) {
-            if on.stats.get(&step.path).is_some_and(|s| s.what == What::File) {
+        for step in plan
+            .steps
+            .iter()
+            .filter(|s| s.kind == Kind::Update && s.bytes >= BIG)
+        {
+            if on
+                .stats
+                .get(&step.path)
+                .is_some_and(|s| s.what == What::File)
+            {
                 data.extend_from_slice(step.path.as_bytes());
                 data.push(b'\n');
                 basis += 1;
@@ -108,7 +143,8 @@ impl Job<'_> {
                 write_entry(&mut data, path, entry);
             }
         }
-        self.call(on, scripts::ARM, &[self.commit, &basis.to_string()], &data).map(|_| ())
+        self.call(on, scripts::ARM, &[self.commit, &basis.to_string()], &data)
+            .map(|_| ())
     }
 
     fn push(&self, on: &Opened, plan: &PublishPlan) -> Result<(), Broke> {
@@ -116,7 +152,8 @@ impl Job<'_> {
         if placed.is_empty() {
             return Ok(());
         }
-        let fail = |e: std::io::Error| broke(format!("what is to be sent cannot be laid out: {e}"), true);
+        let fail =
+            |e: std::io::Error| broke(format!("what is to be sent cannot be laid out: {e}"), true);
         let send = match placed.len() == self.export.want.len() {
             true => self.export.dir.clone(),
             false => {
@@ -125,12 +162,16 @@ impl Job<'_> {
                 dir
             }
         };
-        let starter = on.link.rsync_starter(on.root.as_deref().unwrap_or_default(), &on.rsync);
+        let starter = on
+            .link
+            .rsync_starter(on.root.as_deref().unwrap_or_default(), &on.rsync);
         lay::write_script(&self.scratch.join(rsync_push::STARTER), &starter).map_err(fail)?;
-        let rsync = process::which("rsync").ok_or_else(|| broke("rsync is not installed here", true))?;
+        let rsync =
+            process::which("rsync").ok_or_else(|| broke("rsync is not installed here", true))?;
         let stage = format!("{}/stage.{}", scripts::OWN, self.run);
         let call = rsync_push::push(&rsync, &send, &stage, self.scratch, process::search_path());
-        let out = process::run_within(&call, b"", &self.scratch.join("rsync.err"), PUSH).map_err(fail)?;
+        let out =
+            process::run_within(&call, b"", &self.scratch.join("rsync.err"), PUSH).map_err(fail)?;
         match rsync_push::explain(out.code, &String::from_utf8_lossy(&out.stderr)) {
             None => Ok(()),
             Some(why) => Err(broke(why, true)),
@@ -153,7 +194,12 @@ impl Job<'_> {
                     }
                 }
                 Kind::Meta => {
-                    let exec = self.export.want.get(&step.path).and_then(Entry::mode).is_some_and(|m| m & 0o100 != 0);
+                    let exec = self
+                        .export
+                        .want
+                        .get(&step.path)
+                        .and_then(Entry::mode)
+                        .is_some_and(|m| m & 0o100 != 0);
                     steps.push((0, dir, if exec { b'x' } else { b'n' }, name));
                 }
                 _ => {
@@ -164,7 +210,10 @@ impl Job<'_> {
         }
         if releases {
             for (path, stat) in &on.stats {
-                let replaced = gone.contains(path) || path.ancestors().any(|a| RelPath::new(a).is_some_and(|a| gone.contains(&a)));
+                let replaced = gone.contains(path)
+                    || path
+                        .ancestors()
+                        .any(|a| RelPath::new(a).is_some_and(|a| gone.contains(&a)));
                 if path.is_root() || replaced || path.as_bytes() == scripts::SENTINEL.as_bytes() {
                     continue;
                 }
@@ -173,12 +222,22 @@ impl Job<'_> {
                     What::Link(_) => b'~',
                     _ => continue,
                 };
-                steps.push((0, path.parent().unwrap_or_default(), op, path.name().to_vec()));
+                steps.push((
+                    0,
+                    path.parent().unwrap_or_default(),
+                    op,
+                    path.name().to_vec(),
+                ));
             }
         } else {
             for dir in &plan.empty_dirs {
                 let depth = dir.as_bytes().iter().filter(|b| **b == b'/').count();
-                steps.push((u8::try_from(255 - depth.min(255)).unwrap_or(0), dir.parent().unwrap_or_default(), b'r', dir.name().to_vec()));
+                steps.push((
+                    u8::try_from(255 - depth.min(255)).unwrap_or(0),
+                    dir.parent().unwrap_or_default(),
+                    b'r',
+                    dir.name().to_vec(),
+                ));
             }
         }
         // Carried files first, because their modes may change; removals before what is placed, because a file may become a directory.
@@ -190,12 +249,20 @@ impl Job<'_> {
         let mut data = format!("{}\n", self.commit).into_bytes();
         data.extend(self.order(on, plan));
         let (body, nonce) = self.call(on, scripts::COMMIT, &[], &data)?;
-        let swept = facts::parse_sweep(&body, &nonce).ok_or_else(|| broke("the list of files after the transfer was cut", true))?;
+        let swept = facts::parse_sweep(&body, &nonce)
+            .ok_or_else(|| broke("the list of files after the transfer was cut", true))?;
         Ok(swept.stats)
     }
 
     /// Looks at every published path where it lies now; hashes what travelled and what anybody could have touched meanwhile.
-    fn prove(&self, on: &Opened, plan: &PublishPlan, after: BTreeMap<RelPath, Stat>, _name: &str, index: &mut Index) -> Result<(), Broke> {
+    fn prove(
+        &self,
+        on: &Opened,
+        plan: &PublishPlan,
+        after: BTreeMap<RelPath, Stat>,
+        _name: &str,
+        index: &mut Index,
+    ) -> Result<(), Broke> {
         let placed: BTreeSet<&RelPath> = plan.placed().collect();
         let mut doubtful = Vec::new();
         let mut known: BTreeMap<RelPath, String> = BTreeMap::new();
@@ -204,7 +271,10 @@ impl Job<'_> {
                 return Err(broke(format!("{path} is missing after the transfer"), true));
             };
             let Entry::File(file) = wanted else { continue };
-            let before = on.stats.get(path).filter(|b| b.size == now.size && b.mtime_ns == now.mtime_ns && b.ino == now.ino);
+            let before = on
+                .stats
+                .get(path)
+                .filter(|b| b.size == now.size && b.mtime_ns == now.mtime_ns && b.ino == now.ino);
             match before {
                 Some(_) if !placed.contains(path) => {
                     known.insert(path.clone(), file.hash.clone());
@@ -223,7 +293,12 @@ impl Job<'_> {
             let now = &after[path];
             let found = now.entry(known.get(path));
             if !found.as_ref().is_some_and(|f| same(f, wanted)) {
-                return Err(broke(format!("{path} is not what was sent; somebody on the target writes at the same time"), true));
+                return Err(broke(
+                    format!(
+                        "{path} is not what was sent; somebody on the target writes at the same time"
+                    ),
+                    true,
+                ));
             }
             if let Some(hash) = known.get(path) {
                 index.remember(Side::Peer, path, now, hash, on.swept_at.min(looked));
@@ -234,7 +309,10 @@ impl Job<'_> {
     }
 
     fn finish(&self, on: &Opened, plan: &PublishPlan, name: &str) -> Result<Done, Broke> {
-        let mut next = Manifest { entries: self.export.want.clone(), facts: BTreeMap::new() };
+        let mut next = Manifest {
+            entries: self.export.want.clone(),
+            facts: BTreeMap::new(),
+        };
         next.facts.insert("commit".into(), self.commit.to_owned());
         next.facts.insert("run".into(), self.run.to_owned());
         let whole = || Manifest::default().delta(&next);
@@ -243,15 +321,24 @@ impl Job<'_> {
                 let delta = base.delta(&next);
                 let both = [bytes.as_slice(), &delta].concat();
                 // Deltas are not let grow beyond what they save.
-                if both.len() > 2 * self.export.want.len() * 160 + 65536 { ("whole", whole(), whole()) } else { ("delta", delta, both) }
+                if both.len() > 2 * self.export.want.len() * 160 + 65536 {
+                    ("whole", whole(), whole())
+                } else {
+                    ("delta", delta, both)
+                }
             }
             None => ("whole", whole(), whole()),
         };
         let edited = plan.steps.iter().any(|s| s.edited);
         let days = self.policy.snapshots.keep_losers.as_secs() / 86_400;
         let more = [
-            self.commit, how, name, &self.policy.snapshots.keep.to_string(), &days.to_string(),
-            if edited { "1" } else { "0" }, &self.publish.keep_releases.to_string(),
+            self.commit,
+            how,
+            name,
+            &self.policy.snapshots.keep.to_string(),
+            &days.to_string(),
+            if edited { "1" } else { "0" },
+            &self.publish.keep_releases.to_string(),
         ];
         let (body, _) = self.call(on, scripts::FINISH, &more, &data)?;
         if remote::value(&body, "finished").is_none() {
@@ -259,7 +346,9 @@ impl Job<'_> {
         }
         Ok(Done {
             backup: remote::value(&body, "trash").map(str::to_owned),
-            previous: remote::value(&body, "previous").filter(|p| !p.is_empty()).map(str::to_owned),
+            previous: remote::value(&body, "previous")
+                .filter(|p| !p.is_empty())
+                .map(str::to_owned),
             release: Some(name.to_owned()).filter(|n| !n.is_empty()),
             list,
         })

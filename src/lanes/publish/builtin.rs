@@ -40,15 +40,41 @@ pub fn by_name(export: &Export) -> Vec<Leak> {
 }
 
 fn leak(path: &RelPath, line: u64, rule: &str) -> Leak {
-    Leak { path: path.lossy(), line, rule: rule.into() }
+    Leak {
+        path: path.lossy(),
+        line,
+        rule: rule.into(),
+    }
 }
 
 fn is_secret_name(name: &[u8]) -> bool {
     let ends = |tail: &str| name.ends_with(tail.as_bytes());
     let is = |whole: &str| name == whole.as_bytes();
-    let keys = ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ecdsa_sk", "id_ed25519_sk"];
-    is(".env") || is(".netrc") || is(".pgpass") || is(".htpasswd") || keys.iter().any(|k| is(k))
-        || [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk"].iter().any(|t| ends(t))
+    let keys = [
+        "id_rsa",
+        "id_dsa",
+        "id_ecdsa",
+        "id_ed25519",
+        "id_ecdsa_sk",
+        "id_ed25519_sk",
+    ];
+    is(".env")
+        || is(".netrc")
+        || is(".pgpass")
+        || is(".htpasswd")
+        || keys.iter().any(|k| is(k))
+        || [
+            ".pem",
+            ".key",
+            ".p12",
+            ".pfx",
+            ".jks",
+            ".keystore",
+            ".kdbx",
+            ".ppk",
+        ]
+        .iter()
+        .any(|t| ends(t))
         || ends("_state.json")
 }
 
@@ -80,8 +106,14 @@ fn shape(line: &[u8]) -> Option<&'static str> {
         while let Some(at) = has(rest, prefix.as_bytes()) {
             let before = at.checked_sub(1).map(|i| rest[i]);
             let tail = &rest[at + prefix.len()..];
-            let run = tail.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b'-').count();
-            if run >= least && before.is_none_or(|b| !b.is_ascii_alphanumeric()) && varied(&tail[..run]) {
+            let run = tail
+                .iter()
+                .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b'-')
+                .count();
+            if run >= least
+                && before.is_none_or(|b| !b.is_ascii_alphanumeric())
+                && varied(&tail[..run])
+            {
                 return Some(rule);
             }
             rest = tail;
@@ -107,16 +139,28 @@ mod tests {
 
     #[test]
     fn unmistakable_shapes_are_found_and_placeholders_are_not() {
-        assert_eq!(shape(b"-----BEGIN OPENSSH PRIVATE KEY-----"), Some("private-key"));
+        assert_eq!(
+            shape(b"-----BEGIN OPENSSH PRIVATE KEY-----"),
+            Some("private-key")
+        );
         let token = ["ghp", "_", "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX"].concat();
-        assert_eq!(shape(format!("token = {token}").as_bytes()), Some("github-token"));
+        assert_eq!(
+            shape(format!("token = {token}").as_bytes()),
+            Some("github-token")
+        );
         assert_eq!(shape(format!("ghp_{}", "X".repeat(36)).as_bytes()), None);
         assert_eq!(shape(b"AKIA is a prefix"), None);
     }
 
     #[test]
     fn keys_are_known_by_their_names() {
-        for bad in [".env", "id_ed25519", "server.pem", "tls.key", "mission_state.json"] {
+        for bad in [
+            ".env",
+            "id_ed25519",
+            "server.pem",
+            "tls.key",
+            "mission_state.json",
+        ] {
             assert!(is_secret_name(bad.as_bytes()), "{bad}");
         }
         for good in ["env.md", "id_ed25519.pub", "keyboard", ".env.example"] {

@@ -39,16 +39,32 @@ pub struct Export {
 /// Whether publishing keeps its hands off a path: state, what is excluded, what is ours.
 pub fn is_apart(policy: &Policy, publish: &Publish, path: &RelPath) -> bool {
     let ours = |part: &[u8]| part == b".sync_rev" || part.starts_with(files::STAGE.as_bytes());
-    let part = |name: &[u8]| ours(name) || always_excluded().iter().any(|g| g.literal_name().is_some_and(|n| n.as_bytes() == name));
+    let part = |name: &[u8]| {
+        ours(name)
+            || always_excluded()
+                .iter()
+                .any(|g| g.literal_name().is_some_and(|n| n.as_bytes() == name))
+    };
     path.as_bytes().split(|b| *b == b'/').any(part)
         || matches!(policy.truth.rules.verdict(path, false), Verdict::State(_))
         || !publish.exclude.verdict(path, false).is_truth()
 }
 
-pub fn export(policy: &Policy, publish: &Publish, source: &Source, scratch: &Path) -> Result<Export, Stop> {
-    let fail = |e: String| Stop::failed(format!("the commit cannot be laid out: {e}"), "df -h the state directory");
+pub fn export(
+    policy: &Policy,
+    publish: &Publish,
+    source: &Source,
+    scratch: &Path,
+) -> Result<Export, Stop> {
+    let fail = |e: String| {
+        Stop::failed(
+            format!("the commit cannot be laid out: {e}"),
+            "df -h the state directory",
+        )
+    };
     let listed = run(&git::list(&source.mirror, &source.commit), b"", scratch)?;
-    let items = git::parse_list(&listed).ok_or_else(|| fail("git's list of the tree was not understood".into()))?;
+    let items = git::parse_list(&listed)
+        .ok_or_else(|| fail("git's list of the tree was not understood".into()))?;
     let mut findings = Vec::new();
     let (wanted, scan_rules) = sort(policy, publish, source, &items, scratch, &mut findings)?;
     let key = key(source, &wanted);
@@ -65,41 +81,82 @@ pub fn export(policy: &Policy, publish: &Publish, source: &Source, scratch: &Pat
             let want = write(source, &wanted, &stage, scratch)?;
             lay::open_dirs(&stage).map_err(|e| fail(e.to_string()))?;
             lay::rename(&stage, &dir).map_err(|e| fail(e.to_string()))?;
-            let m = Manifest { entries: want, facts: BTreeMap::new() };
-            files::write_atomic(&list, &Manifest::default().delta(&m), files::Sync::Content).map_err(|e| fail(e.to_string()))?;
+            let m = Manifest {
+                entries: want,
+                facts: BTreeMap::new(),
+            };
+            files::write_atomic(&list, &Manifest::default().delta(&m), files::Sync::Content)
+                .map_err(|e| fail(e.to_string()))?;
             m.entries
         }
     };
     sweep(&base, &key);
     pointers(&want, &dir, &mut findings);
-    Ok(Export { dir, want, key, findings, scan_rules })
+    Ok(Export {
+        dir,
+        want,
+        key,
+        findings,
+        scan_rules,
+    })
 }
 
-fn run(call: &crate::model::invocation::Invocation, stdin: &[u8], scratch: &Path) -> Result<Vec<u8>, Stop> {
+fn run(
+    call: &crate::model::invocation::Invocation,
+    stdin: &[u8],
+    scratch: &Path,
+) -> Result<Vec<u8>, Stop> {
     let errors = scratch.join("git-export.err");
     let _ = files::remove_file(&errors);
     let out = process::run_within(call, stdin, &errors, Duration::from_secs(900));
     match out {
         Ok(out) if out.code == Some(0) => Ok(out.stdout),
-        Ok(_) if crate::host::signals::stop_wish().is_some() => Err(Stop { outcome: Outcome::Interrupted, message: "stopped on request".into(), hint: String::new() }),
+        Ok(_) if crate::host::signals::stop_wish().is_some() => Err(Stop {
+            outcome: Outcome::Interrupted,
+            message: "stopped on request".into(),
+            hint: String::new(),
+        }),
         Ok(out) => Err(Stop::failed(
-            format!("git cannot read the commit: {}", crate::model::text::neutral(String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or("no message"))),
+            format!(
+                "git cannot read the commit: {}",
+                crate::model::text::neutral(
+                    String::from_utf8_lossy(&out.stderr)
+                        .lines()
+                        .last()
+                        .unwrap_or("no message")
+                )
+            ),
             "git fsck",
         )),
-        Err(e) => Err(Stop::failed(format!("git cannot be started: {e}"), "install git")),
+        Err(e) => Err(Stop::failed(
+            format!("git cannot be started: {e}"),
+            "install git",
+        )),
     }
 }
 
 type Sorted<'a> = (Vec<&'a Item>, Option<Vec<u8>>);
 
-fn sort<'a>(policy: &Policy, publish: &Publish, source: &Source, items: &'a [Item], scratch: &Path, findings: &mut Vec<Finding>) -> Result<Sorted<'a>, Stop> {
+fn sort<'a>(
+    policy: &Policy,
+    publish: &Publish,
+    source: &Source,
+    items: &'a [Item],
+    scratch: &Path,
+    findings: &mut Vec<Finding>,
+) -> Result<Sorted<'a>, Stop> {
     let mut wanted = Vec::new();
     let mut scan_rules = None;
     let mut modules = Vec::new();
     for item in items {
         if item.path.as_bytes() == b".gitleaks.toml" {
-            let body = run(&git::contents(&source.mirror), format!("{}\n", item.object).as_bytes(), scratch)?;
-            scan_rules = git::parse_contents(&body, &[item]).and_then(|c| Some(c.first()?.to_vec()));
+            let body = run(
+                &git::contents(&source.mirror),
+                format!("{}\n", item.object).as_bytes(),
+                scratch,
+            )?;
+            scan_rules =
+                git::parse_contents(&body, &[item]).and_then(|c| Some(c.first()?.to_vec()));
         }
         if is_apart(policy, publish, &item.path) {
             continue;
@@ -116,7 +173,11 @@ fn sort<'a>(policy: &Policy, publish: &Publish, source: &Source, items: &'a [Ite
         }
     }
     if !modules.is_empty() {
-        findings.push(warn("source", format!("submodules are not published: {}", modules.join(", ")), ""));
+        findings.push(warn(
+            "source",
+            format!("submodules are not published: {}", modules.join(", ")),
+            "",
+        ));
     }
     Ok((wanted, scan_rules))
 }
@@ -129,34 +190,72 @@ fn key(source: &Source, wanted: &[&Item]) -> String {
         hash.update(item.path.as_bytes());
         hash.update([0]);
     }
-    hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .take(16)
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
-fn write(source: &Source, wanted: &[&Item], stage: &Path, scratch: &Path) -> Result<BTreeMap<RelPath, Entry>, Stop> {
-    let fail = |e: std::io::Error| Stop::failed(format!("the commit cannot be laid out: {e}"), "df -h the state directory");
+fn write(
+    source: &Source,
+    wanted: &[&Item],
+    stage: &Path,
+    scratch: &Path,
+) -> Result<BTreeMap<RelPath, Entry>, Stop> {
+    let fail = |e: std::io::Error| {
+        Stop::failed(
+            format!("the commit cannot be laid out: {e}"),
+            "df -h the state directory",
+        )
+    };
     lay::make_dir(stage).map_err(fail)?;
     let mut want = BTreeMap::new();
     let mut rest = wanted;
     let mtime_ns = i128::from(source.seconds) * 1_000_000_000;
     while !rest.is_empty() {
         let mut bytes = 0;
-        let n = rest.iter().take(CHUNK_ITEMS).take_while(|i| { let first = bytes == 0; bytes += i.size + 1; first || bytes < CHUNK_BYTES }).count();
+        let n = rest
+            .iter()
+            .take(CHUNK_ITEMS)
+            .take_while(|i| {
+                let first = bytes == 0;
+                bytes += i.size + 1;
+                first || bytes < CHUNK_BYTES
+            })
+            .count();
         let (chunk, later) = rest.split_at(n);
         rest = later;
         let order: String = chunk.iter().map(|i| format!("{}\n", i.object)).collect();
         let answer = run(&git::contents(&source.mirror), order.as_bytes(), scratch)?;
-        let bodies = git::parse_contents(&answer, chunk).ok_or_else(|| Stop::failed("an object of the commit is missing", "git fsck"))?;
+        let bodies = git::parse_contents(&answer, chunk)
+            .ok_or_else(|| Stop::failed("an object of the commit is missing", "git fsck"))?;
         for (item, body) in chunk.iter().zip(bodies) {
             let entry = match item.kind {
                 ItemKind::Link => {
                     lay::lay_link(stage, &item.path, body).map_err(fail)?;
-                    Entry::Link { target: body.to_vec(), mtime_ns }
+                    Entry::Link {
+                        target: body.to_vec(),
+                        mtime_ns,
+                    }
                 }
                 kind => {
-                    let mode = if kind == ItemKind::Executable { 0o755 } else { 0o644 };
+                    let mode = if kind == ItemKind::Executable {
+                        0o755
+                    } else {
+                        0o644
+                    };
                     lay::lay_file(stage, &item.path, body, mode, source.seconds).map_err(fail)?;
-                    let hash = Sha256::digest(body).iter().map(|b| format!("{b:02x}")).collect();
-                    Entry::File(File { size: body.len() as u64, mode, mtime_ns, hash })
+                    let hash = Sha256::digest(body)
+                        .iter()
+                        .map(|b| format!("{b:02x}"))
+                        .collect();
+                    Entry::File(File {
+                        size: body.len() as u64,
+                        mode,
+                        mtime_ns,
+                        hash,
+                    })
                 }
             };
             want.insert(item.path.clone(), entry);
@@ -173,7 +272,10 @@ fn sweep(base: &Path, current: &str) {
         if name.starts_with("stage-") {
             let _ = files::remove_tree(&base.join(&name));
         } else if let Some(key) = name.strip_suffix(".list").filter(|k| *k != current) {
-            lists.push((files::modified(&base.join(&name)).unwrap_or(0), key.to_owned()));
+            lists.push((
+                files::modified(&base.join(&name)).unwrap_or(0),
+                key.to_owned(),
+            ));
         }
     }
     lists.sort_unstable();
@@ -185,12 +287,16 @@ fn sweep(base: &Path, current: &str) {
 
 /// Pointers of git-lfs are small texts: told, because the files they stand for do not travel.
 fn pointers(want: &BTreeMap<RelPath, Entry>, dir: &Path, findings: &mut Vec<Finding>) {
-    let small = want.iter().filter(|(_, e)| matches!(e, Entry::File(f) if (100..200).contains(&f.size)));
+    let small = want
+        .iter()
+        .filter(|(_, e)| matches!(e, Entry::File(f) if (100..200).contains(&f.size)));
     let mut seen: HashMap<&str, bool> = HashMap::new();
     let found: Vec<String> = small
         .filter(|(p, e)| {
             let Entry::File(f) = e else { return false };
-            *seen.entry(&f.hash).or_insert_with(|| lay::read(&lay::at(dir, p)).is_ok_and(|b| b.starts_with(b"version https://git-lfs")))
+            *seen.entry(&f.hash).or_insert_with(|| {
+                lay::read(&lay::at(dir, p)).is_ok_and(|b| b.starts_with(b"version https://git-lfs"))
+            })
         })
         .map(|(p, _)| p.to_string())
         .collect();

@@ -11,9 +11,9 @@ use crate::host::{clock, files, signals};
 use crate::lanes::flow::{Ended, Run};
 use crate::lanes::publish::apply::{Broke, Job};
 use crate::lanes::publish::export::{self, Export};
+use crate::lanes::publish::scan;
 use crate::lanes::publish::source::{self, Source, Stop, Wish, warn};
 use crate::lanes::publish::target::{self, Opened};
-use crate::lanes::publish::scan;
 use crate::model::finding::{Finding, Severity};
 use crate::model::path::RelPath;
 use crate::model::plan::Kind;
@@ -39,21 +39,32 @@ pub struct Order<'a> {
 }
 
 /// Runs work for every target, at most `parallel` at the same time, in their order.
-pub fn each<T: Send>(targets: &[&Target], parallel: u64, work: impl Fn(&Target) -> T + Sync) -> Vec<T> {
+pub fn each<T: Send>(
+    targets: &[&Target],
+    parallel: u64,
+    work: impl Fn(&Target) -> T + Sync,
+) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::new());
     let workers = targets.len().min(usize::try_from(parallel).unwrap_or(8));
     std::thread::scope(|s| {
         for _ in 0..workers {
             s.spawn(|| {
-                while let Some(target) = { let i = next.fetch_add(1, Ordering::Relaxed); targets.get(i).map(|t| (i, t)) } {
+                while let Some(target) = {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    targets.get(i).map(|t| (i, t))
+                } {
                     let result = work(target.1);
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((target.0, result));
+                    done.lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push((target.0, result));
                 }
             });
         }
     });
-    let mut all = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut all = done
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     all.sort_by_key(|(i, _)| *i);
     all.into_iter().map(|(_, t)| t).collect()
 }
@@ -61,19 +72,30 @@ pub fn each<T: Send>(targets: &[&Target], parallel: u64, work: impl Fn(&Target) 
 /// A private folder of this run on this machine, short enough for the sockets of connections.
 pub fn scratch(policy: &Policy) -> Result<tempfile::TempDir, Stop> {
     let state = &policy.site.state_dir;
-    let fail = |e: String| Stop::failed(format!("the state directory cannot be used: {e}"), format!("ls -ld {}", state.display()));
+    let fail = |e: String| {
+        Stop::failed(
+            format!("the state directory cannot be used: {e}"),
+            format!("ls -ld {}", state.display()),
+        )
+    };
     files::private_dir(state).map_err(|e| fail(e.to_string()))?;
     for name in files::names(state).unwrap_or_default() {
         if name.to_string_lossy().starts_with("run-") {
             let _ = files::remove_tree(&state.join(name));
         }
     }
-    tempfile::Builder::new().prefix("run-").tempdir_in(state).map_err(|e| fail(e.to_string()))
+    tempfile::Builder::new()
+        .prefix("run-")
+        .tempdir_in(state)
+        .map_err(|e| fail(e.to_string()))
 }
 
 /// A folder for sockets: their whole path must fit into some 100 bytes.
 pub fn sockets(scratch: &std::path::Path) -> Option<tempfile::TempDir> {
-    let near = tempfile::Builder::new().prefix("s").tempdir_in(scratch).ok()?;
+    let near = tempfile::Builder::new()
+        .prefix("s")
+        .tempdir_in(scratch)
+        .ok()?;
     if near.path().as_os_str().len() <= 76 {
         return Some(near);
     }
@@ -89,7 +111,10 @@ pub fn not_begun(targets: &[&Target], stop: &Stop) -> Ended {
         lane.hint = Some(stop.hint.clone()).filter(|h| !h.is_empty());
         Lane::Publish(lane)
     };
-    Ended { lanes: targets.iter().map(lane).collect(), findings: Vec::new() }
+    Ended {
+        lanes: targets.iter().map(lane).collect(),
+        findings: Vec::new(),
+    }
 }
 
 pub fn run(order: &Order, run: &Run) -> Ended {
@@ -103,14 +128,24 @@ pub fn run(order: &Order, run: &Run) -> Ended {
             ended.findings = findings;
             ended
         }
-        Ok((source, export, findings)) => fan_out(order, run, scratch.path(), &source, &export, findings),
+        Ok((source, export, findings)) => {
+            fan_out(order, run, scratch.path(), &source, &export, findings)
+        }
     }
 }
 
 type Ready = (Source, Export, Vec<Finding>);
 
-fn prepare(order: &Order, run: &Run, scratch: &std::path::Path) -> Result<Ready, (Stop, Vec<Finding>)> {
-    let wish = Wish { rev: order.rev, force: order.force, lenient: false };
+fn prepare(
+    order: &Order,
+    run: &Run,
+    scratch: &std::path::Path,
+) -> Result<Ready, (Stop, Vec<Finding>)> {
+    let wish = Wish {
+        rev: order.rev,
+        force: order.force,
+        lenient: false,
+    };
     let none = |s: Stop| (s, Vec::new());
     order.progress.phase("looking for the commit", None);
     let source = source::resolve(order.policy, order.publish, &wish, scratch).map_err(none)?;
@@ -118,7 +153,10 @@ fn prepare(order: &Order, run: &Run, scratch: &std::path::Path) -> Result<Ready,
     let mut findings = source.findings.clone();
     findings.extend(export.findings.clone());
     if export.want.is_empty() {
-        let stop = Stop::refused(format!("commit {} holds no file to publish", source.commit), "git ls-tree -r HEAD; look at [publish] exclude");
+        let stop = Stop::refused(
+            format!("commit {} holds no file to publish", source.commit),
+            "git ls-tree -r HEAD; look at [publish] exclude",
+        );
         findings.push(refuse("max_delete", None, stop.message.clone(), &stop.hint));
         return Err((stop, findings));
     }
@@ -127,26 +165,55 @@ fn prepare(order: &Order, run: &Run, scratch: &std::path::Path) -> Result<Ready,
     let blocked = scanned.iter().any(|f| f.severity == Severity::Refuse);
     findings.extend(scanned);
     if blocked {
-        return Err((Stop::refused("the scan for secrets blocks every target", ""), findings));
+        return Err((
+            Stop::refused("the scan for secrets blocks every target", ""),
+            findings,
+        ));
     }
     findings.extend(match order.apply {
         true => source::update(order.publish, &source, &wish, run.id, scratch),
-        false => source::uncommitted(order.publish, scratch).into_iter().collect(),
+        false => source::uncommitted(order.publish, scratch)
+            .into_iter()
+            .collect(),
     });
     Ok((source, export, findings))
 }
 
-fn fan_out(order: &Order, run: &Run, scratch: &std::path::Path, source: &Source, export: &Export, findings: Vec<Finding>) -> Ended {
+fn fan_out(
+    order: &Order,
+    run: &Run,
+    scratch: &std::path::Path,
+    source: &Source,
+    export: &Export,
+    findings: Vec<Finding>,
+) -> Ended {
     let sockets = sockets(scratch);
     let done = each(&order.targets, order.publish.parallel, |target| {
         let progress = order.progress.beside(&target.name);
         let mut said = Vec::new();
-        let lane = one(order, run, target, source, export, scratch, sockets.as_ref(), progress.as_ref(), &mut said);
+        let lane = one(
+            order,
+            run,
+            target,
+            source,
+            export,
+            scratch,
+            sockets.as_ref(),
+            progress.as_ref(),
+            &mut said,
+        );
         progress.done();
         (lane, said)
     });
-    let mut ended = Ended { lanes: Vec::new(), findings };
-    let bad: Vec<String> = done.iter().filter(|(l, _)| is_bad(l.outcome)).map(|(l, _)| crate::model::words::word(&l.target)).collect();
+    let mut ended = Ended {
+        lanes: Vec::new(),
+        findings,
+    };
+    let bad: Vec<String> = done
+        .iter()
+        .filter(|(l, _)| is_bad(l.outcome))
+        .map(|(l, _)| crate::model::words::word(&l.target))
+        .collect();
     let retry = format!("{} {}", order.again, bad.join(" "));
     for (mut lane, said) in done {
         if is_bad(lane.outcome) && lane.hint.is_none() {
@@ -159,11 +226,20 @@ fn fan_out(order: &Order, run: &Run, scratch: &std::path::Path, source: &Source,
 }
 
 fn is_bad(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Failed | Outcome::Unreachable | Outcome::Locked | Outcome::Interrupted)
+    matches!(
+        outcome,
+        Outcome::Failed | Outcome::Unreachable | Outcome::Locked | Outcome::Interrupted
+    )
 }
 
 fn refuse(guard: &str, target: Option<&str>, message: String, hint: &str) -> Finding {
-    Finding { guard: guard.into(), severity: Severity::Refuse, peer: target.map(str::to_owned), message, hint: hint.into() }
+    Finding {
+        guard: guard.into(),
+        severity: Severity::Refuse,
+        peer: target.map(str::to_owned),
+        message,
+        hint: hint.into(),
+    }
 }
 
 /// What a failed connection makes of a lane.
@@ -171,7 +247,11 @@ pub fn not_reached(lane: &mut PublishLane, e: LinkError) {
     let (outcome, message, hint) = match e {
         LinkError::Offline { message, hint } => (Outcome::Unreachable, message, hint),
         LinkError::Failed { message, hint } => (Outcome::Failed, message, hint),
-        LinkError::Stopped => (Outcome::Interrupted, "stopped on request".into(), String::new()),
+        LinkError::Stopped => (
+            Outcome::Interrupted,
+            "stopped on request".into(),
+            String::new(),
+        ),
     };
     lane.outcome = outcome;
     lane.message = Some(match hint.is_empty() {
@@ -180,8 +260,21 @@ pub fn not_reached(lane: &mut PublishLane, e: LinkError) {
     });
 }
 
-#[expect(clippy::too_many_arguments, reason = "what one target's work needs, handed down once")]
-fn one(order: &Order, run: &Run, target: &Target, source: &Source, export: &Export, scratch: &std::path::Path, sockets: Option<&tempfile::TempDir>, progress: &dyn Progress, said: &mut Vec<Finding>) -> PublishLane {
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what one target's work needs, handed down once"
+)]
+fn one(
+    order: &Order,
+    run: &Run,
+    target: &Target,
+    source: &Source,
+    export: &Export,
+    scratch: &std::path::Path,
+    sockets: Option<&tempfile::TempDir>,
+    progress: &dyn Progress,
+    said: &mut Vec<Finding>,
+) -> PublishLane {
     let mut lane = PublishLane::new(&target.name);
     lane.commit = Some(source.commit.clone());
     if signals::stop_wish().is_some() {
@@ -191,14 +284,31 @@ fn one(order: &Order, run: &Run, target: &Target, source: &Source, export: &Expo
     let own = match tempfile::Builder::new().prefix("t").tempdir_in(scratch) {
         Ok(dir) => dir,
         Err(e) => {
-            lane.message = Some(format!("no room for a run in {}: {e}; nothing was touched", scratch.display()));
+            lane.message = Some(format!(
+                "no room for a run in {}: {e}; nothing was touched",
+                scratch.display()
+            ));
             return lane;
         }
     };
-    let socket = sockets.and_then(|s| tempfile::Builder::new().prefix("").rand_bytes(4).tempdir_in(s.path()).ok());
+    let socket = sockets.and_then(|s| {
+        tempfile::Builder::new()
+            .prefix("")
+            .rand_bytes(4)
+            .tempdir_in(s.path())
+            .ok()
+    });
     let link = target::link(target, socket.as_ref().map_or(own.path(), |s| s.path()));
     progress.phase("looking", None);
-    let opened = target::open(order.policy, order.publish, target, &link, order.apply, &who(order, run), own.path());
+    let opened = target::open(
+        order.policy,
+        order.publish,
+        target,
+        &link,
+        order.apply,
+        &who(order, run),
+        own.path(),
+    );
     let opened = match opened {
         Ok(opened) => opened,
         Err(e) => {
@@ -206,19 +316,47 @@ fn one(order: &Order, run: &Run, target: &Target, source: &Source, export: &Expo
             return lane;
         }
     };
-    let job = Job { policy: order.policy, publish: order.publish, export, commit: &source.commit, run: run.id, scratch: own.path() };
-    if let Err(e) = plan_and_carry(order, run, target, &link, opened, &job, source, &mut lane, said, progress) {
+    let job = Job {
+        policy: order.policy,
+        publish: order.publish,
+        export,
+        commit: &source.commit,
+        run: run.id,
+        scratch: own.path(),
+    };
+    if let Err(e) = plan_and_carry(
+        order, run, target, &link, opened, &job, source, &mut lane, said, progress,
+    ) {
         not_reached(&mut lane, e);
     }
     lane
 }
 
 fn who(order: &Order, run: &Run) -> String {
-    format!("driver={}\u{1f}run={}\u{1f}since={}", order.policy.site.name, run.id, crate::model::time::rfc3339(clock::now()))
+    format!(
+        "driver={}\u{1f}run={}\u{1f}since={}",
+        order.policy.site.name,
+        run.id,
+        crate::model::time::rfc3339(clock::now())
+    )
 }
 
-#[expect(clippy::too_many_arguments, reason = "what one target's work needs, handed down once")]
-fn plan_and_carry(order: &Order, run: &Run, target: &Target, link: &Link, mut on: Opened, job: &Job, source: &Source, lane: &mut PublishLane, said: &mut Vec<Finding>, progress: &dyn Progress) -> Result<(), LinkError> {
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what one target's work needs, handed down once"
+)]
+fn plan_and_carry(
+    order: &Order,
+    run: &Run,
+    target: &Target,
+    link: &Link,
+    mut on: Opened,
+    job: &Job,
+    source: &Source,
+    lane: &mut PublishLane,
+    said: &mut Vec<Finding>,
+    progress: &dyn Progress,
+) -> Result<(), LinkError> {
     let mut index = target::index(order.policy, target);
     lane.found = on.rev.clone();
     if let Some(rev) = &on.rev
@@ -235,32 +373,60 @@ fn plan_and_carry(order: &Order, run: &Run, target: &Target, link: &Link, mut on
         return Ok(());
     }
     if on.base.is_none() && on.rev.is_some() {
-        lane.notes.push("what was published here before is not known, so nothing is removed".into());
+        lane.notes
+            .push("what was published here before is not known, so nothing is removed".into());
     }
     let settled = plan.is_empty() && on.rev.as_deref() == Some(&source.commit) && on.base.is_some();
     if settled || !order.apply {
-        target::remember(order.policy, target, &index, on.base.as_ref().map(|(_, b)| b.as_slice()));
-        lane.outcome = if settled { Outcome::Current } else { Outcome::Pending };
+        target::remember(
+            order.policy,
+            target,
+            &index,
+            on.base.as_ref().map(|(_, b)| b.as_slice()),
+        );
+        lane.outcome = if settled {
+            Outcome::Current
+        } else {
+            Outcome::Pending
+        };
         return Ok(());
     }
     if on.ours && !on.locked {
         lane.outcome = Outcome::Locked;
-        lane.message = Some(format!("another run holds the lock of {}: {}; nothing was touched", target.name, on.holder.as_deref().unwrap_or("somebody")));
+        lane.message = Some(format!(
+            "another run holds the lock of {}: {}; nothing was touched",
+            target.name,
+            on.holder.as_deref().unwrap_or("somebody")
+        ));
         return Ok(());
     }
     let mut first = None;
-    let plan = if on.locked { plan } else {
+    let plan = if on.locked {
+        plan
+    } else {
         let body = link.call(scripts::MAKE, &[&target.path], b"")?;
         if let Some(why) = remote::value(&body, "failed") {
-            lane.message = Some(format!("the directory cannot be made: {}; nothing was published", crate::model::text::neutral(why)));
+            lane.message = Some(format!(
+                "the directory cannot be made: {}; nothing was published",
+                crate::model::text::neutral(why)
+            ));
             return Ok(());
         }
         // The first session carries the connection: it stays while the second holds the lock.
         first = Some(on);
-        on = target::open(order.policy, order.publish, target, link, true, &who(order, run), job.scratch)?;
+        on = target::open(
+            order.policy,
+            order.publish,
+            target,
+            link,
+            true,
+            &who(order, run),
+            job.scratch,
+        )?;
         if !on.locked {
             lane.outcome = Outcome::Locked;
-            lane.message = Some("another run has taken this target meanwhile; nothing was touched".into());
+            lane.message =
+                Some("another run has taken this target meanwhile; nothing was touched".into());
             return Ok(());
         }
         self::plan(order, &on, job.export, &mut index)?
@@ -273,7 +439,12 @@ fn plan_and_carry(order: &Order, run: &Run, target: &Target, link: &Link, mut on
     Ok(())
 }
 
-fn plan(order: &Order, on: &Opened, export: &Export, index: &mut crate::model::index::Index) -> Result<PublishPlan, LinkError> {
+fn plan(
+    order: &Order,
+    on: &Opened,
+    export: &Export,
+    index: &mut crate::model::index::Index,
+) -> Result<PublishPlan, LinkError> {
     let base = on.versions();
     let paths = export.want.keys().chain(base.keys());
     let held = on.content(paths, index)?;
@@ -314,39 +485,101 @@ fn show(lane: &mut PublishLane, plan: &PublishPlan, on: &Opened) {
     }
 }
 
-fn guards(order: &Order, target: &Target, on: &Opened, plan: &PublishPlan, lane: &PublishLane) -> Vec<Finding> {
+fn guards(
+    order: &Order,
+    target: &Target,
+    on: &Opened,
+    plan: &PublishPlan,
+    lane: &PublishLane,
+) -> Vec<Finding> {
     let name = Some(target.name.as_str());
     let mut out = Vec::new();
     if let Some(bad) = &on.bad {
-        out.push(refuse("roots", name, format!("{} on {} cannot be published to: {}", target.path, target.name, crate::model::text::neutral(bad)), "look at it on the target"));
+        out.push(refuse(
+            "roots",
+            name,
+            format!(
+                "{} on {} cannot be published to: {}",
+                target.path,
+                target.name,
+                crate::model::text::neutral(bad)
+            ),
+            "look at it on the target",
+        ));
     }
     if let Some(root) = &on.root {
         if *root == on.home || root == "/" || root.is_empty() {
-            out.push(refuse("roots", name, format!("{} is a home directory or the root of a disk", target.path), "publish to a directory of its own"));
+            out.push(refuse(
+                "roots",
+                name,
+                format!("{} is a home directory or the root of a disk", target.path),
+                "publish to a directory of its own",
+            ));
         }
         if !on.usable {
-            out.push(refuse("roots", name, format!("{} on {} may not be read and written by this user", target.path, target.name), "ls -ld it on the target"));
+            out.push(refuse(
+                "roots",
+                name,
+                format!(
+                    "{} on {} may not be read and written by this user",
+                    target.path, target.name
+                ),
+                "ls -ld it on the target",
+            ));
         }
         // What stands there equals what would come, or nobody can tell whose it is.
-        let foreign = on.strangers > 0 && !on.ours && on.rev.is_none() && (!plan.is_empty() || order.publish.layout == Layout::Releases);
+        let foreign = on.strangers > 0
+            && !on.ours
+            && on.rev.is_none()
+            && (!plan.is_empty() || order.publish.layout == Layout::Releases);
         if foreign {
             out.push(refuse("roots", name, format!("{} on {} holds {} that nobody published there: it may be the wrong directory", target.path, target.name, count(usize::try_from(on.strangers).unwrap_or(usize::MAX), "thing")), "if it is the right one: run once with --allow roots; what would be overwritten is kept"));
         }
     }
     if let Some(dir) = on.unreadable.first() {
-        out.push(refuse("roots", name, format!("{dir} on {} cannot be read, so nobody knows what it holds", target.name), "make it readable for the user who publishes"));
+        out.push(refuse(
+            "roots",
+            name,
+            format!(
+                "{dir} on {} cannot be read, so nobody knows what it holds",
+                target.name
+            ),
+            "make it readable for the user who publishes",
+        ));
     }
     if !on.sha || on.rsync.is_empty() || (on.root.is_some() && on.style == "none") {
-        let what = if on.rsync.is_empty() { "rsync" } else { "sha256sum (or shasum), and a find or stat that tells times" };
-        out.push(refuse("engine_version", name, format!("{} has no {what}", target.name), "install it there"));
+        let what = if on.rsync.is_empty() {
+            "rsync"
+        } else {
+            "sha256sum (or shasum), and a find or stat that tells times"
+        };
+        out.push(refuse(
+            "engine_version",
+            name,
+            format!("{} has no {what}", target.name),
+            "install it there",
+        ));
     }
     out.extend(max_delete(order, target, plan));
-    let need = plan.arriving().saturating_add(order.policy.guards.min_free_space);
+    let need = plan
+        .arriving()
+        .saturating_add(order.policy.guards.min_free_space);
     if let Some(free) = on.free
         && plan.arriving() > 0
         && free < need
     {
-        out.push(refuse("free_space", name, format!("{} has {} free, but {} would arrive and {} must stay free", target.name, size(free), size(plan.arriving()), size(order.policy.guards.min_free_space)), "make room there"));
+        out.push(refuse(
+            "free_space",
+            name,
+            format!(
+                "{} has {} free, but {} would arrive and {} must stay free",
+                target.name,
+                size(free),
+                size(plan.arriving()),
+                size(order.policy.guards.min_free_space)
+            ),
+            "make room there",
+        ));
     }
     for f in &mut out {
         // What cannot work is not waived by wishing.
@@ -355,7 +588,15 @@ fn guards(order: &Order, target: &Target, on: &Opened, plan: &PublishPlan, lane:
         }
     }
     if !lane.modified.is_empty() {
-        let mut told = warn("modified", format!("{} on {} somebody has changed there; kept on the target before they are replaced", count(lane.modified.len(), "published file"), target.name), "");
+        let mut told = warn(
+            "modified",
+            format!(
+                "{} on {} somebody has changed there; kept on the target before they are replaced",
+                count(lane.modified.len(), "published file"),
+                target.name
+            ),
+            "",
+        );
         told.peer = Some(target.name.clone());
         out.push(told);
     }
@@ -368,18 +609,39 @@ fn max_delete(order: &Order, target: &Target, plan: &PublishPlan) -> Option<Find
     let (over, limit) = match limits.max_delete {
         DeleteLimit::Count(max) => (n > max, max.to_string()),
         DeleteLimit::Percent(p) => (
-            n > limits.max_delete_floor && p < 100.0 && n as f64 > plan.base_files as f64 * p / 100.0,
+            n > limits.max_delete_floor
+                && p < 100.0
+                && n as f64 > plan.base_files as f64 * p / 100.0,
             format!("{p}% of {}", count(plan.base_files, "file")),
         ),
     };
-    over.then(|| refuse("max_delete", Some(&target.name), format!("{} would be deleted on {}, more than max_delete = {limit} allows", count(plan.deletes, "file"), target.name), "if that is what the commit means: run once with --allow max_delete"))
+    over.then(|| {
+        refuse(
+            "max_delete",
+            Some(&target.name),
+            format!(
+                "{} would be deleted on {}, more than max_delete = {limit} allows",
+                count(plan.deletes, "file"),
+                target.name
+            ),
+            "if that is what the commit means: run once with --allow max_delete",
+        )
+    })
 }
 
-fn finish(order: &Order, target: &Target, lane: &mut PublishLane, result: Result<crate::lanes::publish::apply::Done, Broke>, index: &crate::model::index::Index) {
+fn finish(
+    order: &Order,
+    target: &Target,
+    lane: &mut PublishLane,
+    result: Result<crate::lanes::publish::apply::Done, Broke>,
+    index: &crate::model::index::Index,
+) {
     match result {
         Ok(done) => {
             lane.outcome = Outcome::Applied;
-            lane.changes.iter_mut().for_each(|c| c.result = ResultWord::Done);
+            lane.changes
+                .iter_mut()
+                .for_each(|c| c.result = ResultWord::Done);
             lane.backup = done.backup;
             lane.release = done.release;
             lane.previous = done.previous;
@@ -390,17 +652,28 @@ fn finish(order: &Order, target: &Target, lane: &mut PublishLane, result: Result
                 Some(_) => Outcome::Interrupted,
                 None => Outcome::Failed,
             };
-            lane.changes.iter_mut().for_each(|c| c.result = ResultWord::Failed);
+            lane.changes
+                .iter_mut()
+                .for_each(|c| c.result = ResultWord::Failed);
             let safe = match (touched, order.publish.layout) {
                 (false, _) => "the tree there is as it was",
                 (true, Layout::Releases) => "the old release is live",
-                (true, Layout::InPlace) => "every file there is whole (old or new), and its .sync_rev names no commit until a publish completes",
+                (true, Layout::InPlace) => {
+                    "every file there is whole (old or new), and its .sync_rev names no commit until a publish completes"
+                }
             };
             lane.message = Some(format!("{why}; {safe}"));
         }
     }
-    let deletes = lane.changes.iter().filter(|c| c.kind == Kind::Delete.word()).count();
+    let deletes = lane
+        .changes
+        .iter()
+        .filter(|c| c.kind == Kind::Delete.word())
+        .count();
     if deletes > 0 && lane.outcome == Outcome::Applied {
-        lane.notes.push(format!("{} removed; kept on the target for a while", count(deletes, "file")));
+        lane.notes.push(format!(
+            "{} removed; kept on the target for a while",
+            count(deletes, "file")
+        ));
     }
 }

@@ -21,34 +21,67 @@ const LIMIT: Duration = Duration::from_secs(900);
 /// Findings; a refusing one among them blocks everything.
 pub fn scan(policy: &Policy, publish: &Publish, export: &Export, scratch: &Path) -> Vec<Finding> {
     let leaks = match publish.scan {
-        Scan::Off => return vec![warn("secrets", "scan = \"off\": nothing was scanned for secrets".into(), "set [publish] scan = \"gitleaks\"")],
+        Scan::Off => {
+            return vec![warn(
+                "secrets",
+                "scan = \"off\": nothing was scanned for secrets".into(),
+                "set [publish] scan = \"gitleaks\"",
+            )];
+        }
         Scan::Builtin => builtin::scan(export),
         Scan::Gitleaks => external(policy, publish, export, scratch),
     };
     match leaks {
-        Err(why) => vec![refuse(format!("the scan for secrets failed, so nothing was published: {why}"), "install gitleaks, or set [publish] scan = \"builtin\"".into())],
-        Ok(leaks) => leaks.iter().filter(|l| !is_allowed(publish, l)).map(told).collect(),
+        Err(why) => vec![refuse(
+            format!("the scan for secrets failed, so nothing was published: {why}"),
+            "install gitleaks, or set [publish] scan = \"builtin\"".into(),
+        )],
+        Ok(leaks) => leaks
+            .iter()
+            .filter(|l| !is_allowed(publish, l))
+            .map(told)
+            .collect(),
     }
 }
 
 fn is_allowed(publish: &Publish, leak: &Leak) -> bool {
     let print = leak.fingerprint();
     // In a scan of a history gitleaks puts the commit in front.
-    publish.allow.iter().any(|a| *a == print || a.strip_suffix(&print).is_some_and(|c| c.ends_with(':')))
+    publish
+        .allow
+        .iter()
+        .any(|a| *a == print || a.strip_suffix(&print).is_some_and(|c| c.ends_with(':')))
 }
 
 fn told(leak: &Leak) -> Finding {
     refuse(
-        format!("rule {} found what looks like a secret in {}, line {}", leak.rule, leak.path, leak.line),
-        format!("take it out and replace it, or after a look: [publish] allow = [\"{}\"]", leak.fingerprint()),
+        format!(
+            "rule {} found what looks like a secret in {}, line {}",
+            leak.rule, leak.path, leak.line
+        ),
+        format!(
+            "take it out and replace it, or after a look: [publish] allow = [\"{}\"]",
+            leak.fingerprint()
+        ),
     )
 }
 
 fn refuse(message: String, hint: String) -> Finding {
-    Finding { guard: "secrets".into(), severity: Severity::Refuse, peer: None, message, hint }
+    Finding {
+        guard: "secrets".into(),
+        severity: Severity::Refuse,
+        peer: None,
+        message,
+        hint,
+    }
 }
 
-fn external(policy: &Policy, publish: &Publish, export: &Export, scratch: &Path) -> Result<Vec<Leak>, String> {
+fn external(
+    policy: &Policy,
+    publish: &Publish,
+    export: &Export,
+    scratch: &Path,
+) -> Result<Vec<Leak>, String> {
     let mut leaks = builtin::by_name(export);
     let program = process::which("gitleaks").ok_or("gitleaks is not installed")?;
     let own = scratch.join("gitleaks.toml");
@@ -62,9 +95,15 @@ fn external(policy: &Policy, publish: &Publish, export: &Export, scratch: &Path)
     };
     let mut hash = Sha256::new();
     hash.update(&export.key);
-    hash.update(format!("{} {:?}", program.display(), files::modified(&program).ok()));
+    hash.update(format!(
+        "{} {:?}",
+        program.display(),
+        files::modified(&program).ok()
+    ));
     if let Some(config) = &config {
-        hash.update(crate::host::export::read(config).map_err(|e| format!("{}: {e}", config.display()))?);
+        hash.update(
+            crate::host::export::read(config).map_err(|e| format!("{}: {e}", config.display()))?,
+        );
     }
     let proof: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
     let memory = private(policy).join("scanned");
@@ -84,10 +123,16 @@ fn external(policy: &Policy, publish: &Publish, export: &Export, scratch: &Path)
     Ok(leaks)
 }
 
-fn call(program: &Path, dir: &Path, config: Option<&Path>, scratch: &Path) -> Result<Vec<Leak>, String> {
+fn call(
+    program: &Path,
+    dir: &Path,
+    config: Option<&Path>,
+    scratch: &Path,
+) -> Result<Vec<Leak>, String> {
     let report = scratch.join("report.json");
     let call = gitleaks::scan(program, dir, config, &report);
-    let out = process::run_within(&call, b"", &scratch.join("gitleaks.err"), LIMIT).map_err(|e| format!("gitleaks cannot be started: {e}"))?;
+    let out = process::run_within(&call, b"", &scratch.join("gitleaks.err"), LIMIT)
+        .map_err(|e| format!("gitleaks cannot be started: {e}"))?;
     let bytes = files::read_bounded(&report, 64 << 20);
     let _ = files::remove_file(&report);
     let leaks = bytes.ok().and_then(|b| gitleaks::parse_report(&b, dir));
@@ -95,7 +140,11 @@ fn call(program: &Path, dir: &Path, config: Option<&Path>, scratch: &Path) -> Re
         (Some(0), Some(leaks)) if leaks.is_empty() => Ok(leaks),
         (Some(gitleaks::FOUND), Some(leaks)) if !leaks.is_empty() => Ok(leaks),
         (None, _) => Err("gitleaks was killed, or took too long".into()),
-        (Some(code), Some(_)) => Err(format!("gitleaks ended with {code}, which its report does not explain")),
-        (Some(code), None) => Err(format!("gitleaks ended with {code} and left no report that can be read")),
+        (Some(code), Some(_)) => Err(format!(
+            "gitleaks ended with {code}, which its report does not explain"
+        )),
+        (Some(code), None) => Err(format!(
+            "gitleaks ended with {code} and left no report that can be read"
+        )),
     }
 }

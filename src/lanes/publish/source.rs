@@ -138,10 +138,23 @@ fn checkout(publish: &Publish, scratch: &Path) -> Result<Option<Checkout>, Stop>
     }))
 }
 
-fn mirror(policy: &Policy, publish: &Publish, found: Option<&Checkout>, scratch: &Path) -> Result<PathBuf, Stop> {
+fn mirror(
+    policy: &Policy,
+    publish: &Publish,
+    found: Option<&Checkout>,
+    scratch: &Path,
+) -> Result<PathBuf, Stop> {
     use sha2::{Digest, Sha256};
-    let fail = |e: String| Stop::failed(format!("the private mirror cannot be made: {e}"), "df -h; ls -ld the state directory");
-    let key = Sha256::digest(format!("{:?}", (&publish.source, &publish.url, found.map(|c| &c.format))));
+    let fail = |e: String| {
+        Stop::failed(
+            format!("the private mirror cannot be made: {e}"),
+            "df -h; ls -ld the state directory",
+        )
+    };
+    let key = Sha256::digest(format!(
+        "{:?}",
+        (&publish.source, &publish.url, found.map(|c| &c.format))
+    ));
     let name: String = key.iter().take(6).map(|b| format!("{b:02x}")).collect();
     let dir = private(policy).join(format!("mirror-{name}.git"));
     files::private_dir(&private(policy)).map_err(|e| fail(e.to_string()))?;
@@ -149,16 +162,28 @@ fn mirror(policy: &Policy, publish: &Publish, found: Option<&Checkout>, scratch:
         let format = found.map_or("sha1", |c| c.format.as_str());
         let init = git::git(&private(policy))
             .args(["init", "--quiet", "--bare", "--template="])
-            .args([format!("--object-format={format}"), "--".into(), dir.display().to_string()]);
+            .args([
+                format!("--object-format={format}"),
+                "--".into(),
+                dir.display().to_string(),
+            ]);
         ask(&init, scratch, QUICK).map_err(fail)?;
     }
     if let Some(found) = found {
         let info = dir.join("objects/info");
-        let put = |at: PathBuf, bytes: &[u8]| files::write_atomic(&at, bytes, files::Sync::Content).map_err(|e| fail(e.to_string()));
+        let put = |at: PathBuf, bytes: &[u8]| {
+            files::write_atomic(&at, bytes, files::Sync::Content).map_err(|e| fail(e.to_string()))
+        };
         plain_files::make_dir(&info).map_err(|e| fail(e.to_string()))?;
-        put(info.join("alternates"), format!("{}\n", found.objects).as_bytes())?;
+        put(
+            info.join("alternates"),
+            format!("{}\n", found.objects).as_bytes(),
+        )?;
         if let Some(file) = &found.shallow {
-            let bytes = plain_files::read_if_any(Path::new(file)).ok().flatten().unwrap_or_default();
+            let bytes = plain_files::read_if_any(Path::new(file))
+                .ok()
+                .flatten()
+                .unwrap_or_default();
             put(dir.join("shallow"), &bytes)?;
         }
     }
@@ -166,7 +191,12 @@ fn mirror(policy: &Policy, publish: &Publish, found: Option<&Checkout>, scratch:
 }
 
 /// Finds the commit to publish. Fetches into the mirror only.
-pub fn resolve(policy: &Policy, publish: &Publish, wish: &Wish, scratch: &Path) -> Result<Source, Stop> {
+pub fn resolve(
+    policy: &Policy,
+    publish: &Publish,
+    wish: &Wish,
+    scratch: &Path,
+) -> Result<Source, Stop> {
     let found = checkout(publish, scratch)?;
     let mirror = mirror(policy, publish, found.as_ref(), scratch)?;
     let mut findings = Vec::new();
@@ -174,7 +204,9 @@ pub fn resolve(policy: &Policy, publish: &Publish, wish: &Wish, scratch: &Path) 
     let tip = |dir: &Path, name: &str| {
         git::resolve(dir, name).and_then(|call| ask(&call, scratch, QUICK).ok())
     };
-    let local = found.as_ref().and_then(|_| tip(&publish.source, &format!("refs/heads/{branch}")));
+    let local = found
+        .as_ref()
+        .and_then(|_| tip(&publish.source, &format!("refs/heads/{branch}")));
     let url = match &found {
         None => publish.url.clone(),
         Some(_) if publish.remote.is_empty() => String::new(),
@@ -197,11 +229,18 @@ pub fn resolve(policy: &Policy, publish: &Publish, wish: &Wish, scratch: &Path) 
             false => publish.source.join(url).display().to_string(),
         };
         if url.starts_with('-') || url.contains("::") {
-            return Err(Stop::refused("the remote's address is one that runs commands", "git remote -v"));
+            return Err(Stop::refused(
+                "the remote's address is one that runs commands",
+                "git remote -v",
+            ));
         }
         match ask(&git::fetch(&mirror, &url, branch), scratch, FETCH) {
             Ok(_) => {}
-            Err(e) if wish.lenient => findings.push(warn("source", format!("nothing could be fetched: {e}; compared with what was known before"), "")),
+            Err(e) if wish.lenient => findings.push(warn(
+                "source",
+                format!("nothing could be fetched: {e}; compared with what was known before"),
+                "",
+            )),
             Err(e) => {
                 return Err(Stop::failed(
                     format!("branch {branch} cannot be fetched: {e}"),
@@ -211,7 +250,15 @@ pub fn resolve(policy: &Policy, publish: &Publish, wish: &Wish, scratch: &Path) 
         }
         tip(&mirror, &format!("refs/remote/{branch}"))
     };
-    let commit = choose(publish, wish, &mirror, local.as_deref(), remote.as_deref(), scratch, &mut findings)?;
+    let commit = choose(
+        publish,
+        wish,
+        &mirror,
+        local.as_deref(),
+        remote.as_deref(),
+        scratch,
+        &mut findings,
+    )?;
     let said = ask(&git::facts(&mirror, &commit), scratch, QUICK)
         .map_err(|e| Stop::failed(format!("commit {commit} cannot be read: {e}"), "git fsck"))?;
     let (tree, time) = said.split_once(' ').unwrap_or((&said, "0"));
@@ -236,7 +283,9 @@ fn choose(
 ) -> Result<String, Stop> {
     let branch = &publish.branch;
     if let Some(rev) = wish.rev {
-        let here = |dir: &Path, name: &str| git::resolve(dir, name).and_then(|c| ask(&c, scratch, QUICK).ok());
+        let here = |dir: &Path, name: &str| {
+            git::resolve(dir, name).and_then(|c| ask(&c, scratch, QUICK).ok())
+        };
         let found = here(mirror, rev)
             .or_else(|| here(mirror, &format!("refs/remote/{rev}")))
             .or_else(|| here(&publish.source, rev));
@@ -258,28 +307,68 @@ fn choose(
         (Some(_), Some(r)) if wish.force => Ok(r.to_owned()),
         (Some(l), Some(r)) if older(r, l) => {
             let n = ask(&git::count(mirror, r, l), scratch, QUICK).unwrap_or_default();
-            findings.push(warn("source", format!("{branch} is {n} commits ahead of {}; they are published too", publish.remote), "git push"));
+            findings.push(warn(
+                "source",
+                format!(
+                    "{branch} is {n} commits ahead of {}; they are published too",
+                    publish.remote
+                ),
+                "git push",
+            ));
             Ok(l.to_owned())
         }
         (Some(_), Some(r)) => Err(Stop::refused(
-            format!("{branch} here and on {} have diverged, so it cannot go forward to {}", publish.remote, &r[..12.min(r.len())]),
-            format!("git -C {0} rebase {1}/{branch}; or give up the local commits: --force", publish.source.display(), publish.remote),
+            format!(
+                "{branch} here and on {} have diverged, so it cannot go forward to {}",
+                publish.remote,
+                &r[..12.min(r.len())]
+            ),
+            format!(
+                "git -C {0} rebase {1}/{branch}; or give up the local commits: --force",
+                publish.source.display(),
+                publish.remote
+            ),
         )),
     }
 }
 
 /// Moves the checkout to what is about to be published: forward, or wherever `--force` says; cloned when absent. Uncommitted work
 /// is never touched: then the checkout stays where it is, with a warning.
-pub fn update(publish: &Publish, source: &Source, wish: &Wish, run: &str, scratch: &Path) -> Vec<Finding> {
+pub fn update(
+    publish: &Publish,
+    source: &Source,
+    wish: &Wish,
+    run: &str,
+    scratch: &Path,
+) -> Vec<Finding> {
     let dir = &publish.source;
     if !plain_files::leads_to_dir(dir) {
         let parent = dir.parent().unwrap_or(Path::new("/"));
-        let origin = if publish.remote.is_empty() { "origin" } else { &publish.remote };
-        let call = git::git(parent).args(["clone", "--quiet", "--template=", "--no-recurse-submodules", "--origin", origin, "--branch", &publish.branch, "--"])
+        let origin = if publish.remote.is_empty() {
+            "origin"
+        } else {
+            &publish.remote
+        };
+        let call = git::git(parent)
+            .args([
+                "clone",
+                "--quiet",
+                "--template=",
+                "--no-recurse-submodules",
+                "--origin",
+                origin,
+                "--branch",
+                &publish.branch,
+                "--",
+            ])
             .args([publish.url.clone(), dir.display().to_string()]);
         return match ask(&call, scratch, FETCH) {
             Ok(_) => Vec::new(),
-            Err(e) => vec![warn("source", format!("the checkout could not be cloned: {e}"), "git clone by hand")],
+            Err(e) => vec![warn(
+                "source",
+                format!("the checkout could not be cloned: {e}"),
+                "git clone by hand",
+            )],
         };
     }
     let moves = if wish.rev.is_some() { wish.force } else { true };
@@ -289,29 +378,69 @@ pub fn update(publish: &Publish, source: &Source, wish: &Wish, run: &str, scratc
     if let Some(warning) = dirty(dir, scratch) {
         return vec![warning];
     }
-    let head = ask(&git::git(dir).args(["symbolic-ref", "--quiet", "HEAD"]), scratch, QUICK).unwrap_or_default();
+    let head = ask(
+        &git::git(dir).args(["symbolic-ref", "--quiet", "HEAD"]),
+        scratch,
+        QUICK,
+    )
+    .unwrap_or_default();
     let full = format!("refs/heads/{}", publish.branch);
     let steps = [
-        git::git(dir).args(["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--"])
-            .args([source.mirror.display().to_string(), "refs/remote/*:refs/ubos-sync/remote/*".into()]),
+        git::git(dir)
+            .args([
+                "fetch",
+                "--quiet",
+                "--no-write-fetch-head",
+                "--no-tags",
+                "--",
+            ])
+            .args([
+                source.mirror.display().to_string(),
+                "refs/remote/*:refs/ubos-sync/remote/*".into(),
+            ]),
         // What the branch pointed at stays within reach, whatever happens to the branch.
         git::git(dir).args(["update-ref", &format!("refs/ubos-sync/before/{run}"), &full]),
         if head == full {
-            git::git(dir).args(["checkout", "--quiet", "--no-overwrite-ignore", "-B", &publish.branch, &source.commit, "--"])
+            git::git(dir).args([
+                "checkout",
+                "--quiet",
+                "--no-overwrite-ignore",
+                "-B",
+                &publish.branch,
+                &source.commit,
+                "--",
+            ])
         } else {
-            git::git(dir).args(["branch", "--quiet", "--force", "--no-track", "--", &publish.branch, &source.commit])
+            git::git(dir).args([
+                "branch",
+                "--quiet",
+                "--force",
+                "--no-track",
+                "--",
+                &publish.branch,
+                &source.commit,
+            ])
         },
     ];
     for step in &steps {
         if let Err(e) = ask(step, scratch, FETCH) {
-            return vec![warn("source", format!("the checkout stays where it is: {e}"), "git status")];
+            return vec![warn(
+                "source",
+                format!("the checkout stays where it is: {e}"),
+                "git status",
+            )];
         }
     }
     Vec::new()
 }
 
 fn dirty(dir: &Path, scratch: &Path) -> Option<Finding> {
-    let call = git::git(dir).args(["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"]);
+    let call = git::git(dir).args([
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--ignore-submodules=all",
+    ]);
     let said = ask(&call, scratch, QUICK).unwrap_or_default();
     (!said.is_empty()).then(|| {
         warn(
@@ -324,7 +453,9 @@ fn dirty(dir: &Path, scratch: &Path) -> Option<Finding> {
 
 /// The warning about work that will not be published, for a dry run as well.
 pub fn uncommitted(publish: &Publish, scratch: &Path) -> Option<Finding> {
-    plain_files::leads_to_dir(&publish.source).then(|| dirty(&publish.source, scratch)).flatten()
+    plain_files::leads_to_dir(&publish.source)
+        .then(|| dirty(&publish.source, scratch))
+        .flatten()
 }
 
 /// How many commits lie between what a target has and what it should have; `None` when its commit is not known here.
@@ -332,5 +463,12 @@ pub fn behind(source: &Source, has: &str, scratch: &Path) -> Option<u64> {
     if !git::is_hash(has) {
         return None;
     }
-    ask(&git::count(&source.mirror, has, &source.commit), scratch, QUICK).ok()?.parse().ok()
+    ask(
+        &git::count(&source.mirror, has, &source.commit),
+        scratch,
+        QUICK,
+    )
+    .ok()?
+    .parse()
+    .ok()
 }

@@ -64,36 +64,71 @@ pub fn layout_word(layout: Layout) -> &'static str {
 
 /// Where this machine keeps what it knows of a target.
 pub fn memory(policy: &Policy, target: &Target) -> PathBuf {
-    let name: String = Sha256::digest(format!("{:?}", (&target.name, &target.remote, &target.path)))
-        .iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let name: String = Sha256::digest(format!(
+        "{:?}",
+        (&target.name, &target.remote, &target.path)
+    ))
+    .iter()
+    .take(8)
+    .map(|b| format!("{b:02x}"))
+    .collect();
     private(policy).join("targets").join(name)
 }
 
 pub fn link(target: &Target, socket_dir: &Path) -> Link {
     match &target.remote {
         None => Link::local(&target.name),
-        Some(remote) => Link::ssh(&target.name, remote, socket_dir.join("s"), 0, CONNECT_TIMEOUT),
+        Some(remote) => Link::ssh(
+            &target.name,
+            remote,
+            socket_dir.join("s"),
+            0,
+            CONNECT_TIMEOUT,
+        ),
     }
 }
 
-pub fn open(policy: &Policy, publish: &Publish, target: &Target, link: &Link, hold: bool, who: &str, scratch: &Path) -> Result<Opened, LinkError> {
+pub fn open(
+    policy: &Policy,
+    publish: &Publish,
+    target: &Target,
+    link: &Link,
+    hold: bool,
+    who: &str,
+    scratch: &Path,
+) -> Result<Opened, LinkError> {
     let known_bytes = lay::read(&memory(policy, target).join("list")).unwrap_or_default();
     let known = digest(&known_bytes);
-    let parameters = [target.path.as_str(), if hold { "hold" } else { "look" }, who, layout_word(publish.layout), &known];
+    let parameters = [
+        target.path.as_str(),
+        if hold { "hold" } else { "look" },
+        who,
+        layout_word(publish.layout),
+        &known,
+    ];
     let mut tries = 0;
     let (agent, body) = loop {
         let _ = files::remove_file(&scratch.join("open.err"));
         match link.hold(scripts::OPEN, &parameters, &scratch.join("open.err")) {
             // A server that has too many doors open at once shuts one: that is no answer about the target.
-            Err(LinkError::Offline { message, .. }) if tries < 3 && (message.contains("kex_exchange") || message.contains("Connection closed") || message.contains("Connection reset")) => {
+            Err(LinkError::Offline { message, .. })
+                if tries < 3
+                    && (message.contains("kex_exchange")
+                        || message.contains("Connection closed")
+                        || message.contains("Connection reset")) =>
+            {
                 tries += 1;
                 clock::sleep(Duration::from_millis(400 * tries));
             }
             other => break other?,
         }
     };
-    parse(link, agent, &body, known_bytes)
-        .ok_or_else(|| LinkError::failed(format!("the answer of {} was cut or garbled", target.name), "run it again"))
+    parse(link, agent, &body, known_bytes).ok_or_else(|| {
+        LinkError::failed(
+            format!("the answer of {} was cut or garbled", target.name),
+            "run it again",
+        )
+    })
 }
 
 fn parse(link: &Link, agent: Agent, body: &[u8], known: Vec<u8>) -> Option<Opened> {
@@ -105,7 +140,9 @@ fn parse(link: &Link, agent: Agent, body: &[u8], known: Vec<u8>) -> Option<Opene
         let mut rest = body;
         while let Some(at) = remote::find(rest, from.as_bytes()) {
             rest = &rest[at + from.len()..];
-            let Some(end) = remote::find(rest, to.as_bytes()) else { break };
+            let Some(end) = remote::find(rest, to.as_bytes()) else {
+                break;
+            };
             out.push(rest[..end].to_vec());
             rest = &rest[end..];
         }
@@ -116,34 +153,49 @@ fn parse(link: &Link, agent: Agent, body: &[u8], known: Vec<u8>) -> Option<Opene
         Some(_) => facts::parse_sweep(body, &nonce)?,
         None => facts::Facts::default(),
     };
-    let holder = remote::values(body, "holder").map(str::to_owned).collect::<Vec<_>>().join(", ");
+    let holder = remote::values(body, "holder")
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .join(", ");
     Some(Opened {
         root: get("root"),
         home: get("home").unwrap_or_default(),
         rsync: get("rsync").unwrap_or_default(),
         sha: remote::value(body, "sha") != Some("none"),
         style: get("stat").unwrap_or_default(),
-        free: remote::value(body, "space").and_then(|v| v.parse::<u64>().ok()).map(|k| k.saturating_mul(1024)),
+        free: remote::value(body, "space")
+            .and_then(|v| v.parse::<u64>().ok())
+            .map(|k| k.saturating_mul(1024)),
         bad: get("bad"),
         usable: remote::value(body, "usable").is_some(),
         ours: remote::value(body, "ours").is_some(),
         locked: remote::value(body, "lock").is_some(),
         holder: Some(holder).filter(|h| !h.is_empty()),
-        strangers: remote::value(body, "strangers").and_then(|v| v.parse().ok()).unwrap_or(0),
+        strangers: remote::value(body, "strangers")
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0),
         rev: get("rev").map(|r| crate::model::text::neutral(&r)),
         release: get("release"),
         base: base_bytes.and_then(|b| Some((Manifest::parse(&b)?, b))),
-        pending: part("PENDING", "PENDED").iter().filter_map(|b| Manifest::parse(b)).collect(),
+        pending: part("PENDING", "PENDED")
+            .iter()
+            .filter_map(|b| Manifest::parse(b))
+            .collect(),
         stats: swept.stats,
         unreadable: swept.unreadable,
-        swept_at: remote::value(body, "swept").and_then(|v| facts::seconds(v.as_bytes())).unwrap_or(0),
+        swept_at: remote::value(body, "swept")
+            .and_then(|v| facts::seconds(v.as_bytes()))
+            .unwrap_or(0),
         link: link.clone(),
         agent,
     })
 }
 
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 impl Opened {
@@ -167,16 +219,24 @@ impl Opened {
     }
 
     /// What lies under the given paths, by content; hashes come from memory where the facts are the same.
-    pub fn content<'a>(&self, paths: impl Iterator<Item = &'a RelPath>, index: &mut Index) -> Result<Held, LinkError> {
+    pub fn content<'a>(
+        &self,
+        paths: impl Iterator<Item = &'a RelPath>,
+        index: &mut Index,
+    ) -> Result<Held, LinkError> {
         let mut held = Held::default();
         let mut unknown = Vec::new();
         for path in paths {
-            let Some(stat) = self.stats.get(path) else { continue };
+            let Some(stat) = self.stats.get(path) else {
+                continue;
+            };
             match &stat.what {
                 What::Other => {
                     held.odd.insert(path.clone());
                 }
-                What::File if index.hash(Side::Peer, path, stat).is_none() => unknown.push(path.clone()),
+                What::File if index.hash(Side::Peer, path, stat).is_none() => {
+                    unknown.push(path.clone())
+                }
                 _ => {
                     let entry = stat.entry(index.hash(Side::Peer, path, stat));
                     held.have.extend(entry.map(|e| (path.clone(), e)));
@@ -206,7 +266,8 @@ impl Opened {
 
 /// What this machine remembers of a target's content.
 pub fn index(policy: &Policy, target: &Target) -> Index {
-    lay::read(&memory(policy, target).join("index")).map_or_else(|_| Index::begun(0), |b| Index::parse(&b))
+    lay::read(&memory(policy, target).join("index"))
+        .map_or_else(|_| Index::begun(0), |b| Index::parse(&b))
 }
 
 pub fn remember(policy: &Policy, target: &Target, index: &Index, list: Option<&[u8]>) {
