@@ -4,8 +4,8 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
-SH := .ci/ensure-tools tests/demo/demo.sh
-BASH := .ci/run bench/truth.sh
+SH := .ci/ensure-tools .ci/ensure-gitleaks tests/demo/demo.sh
+BASH := .ci/run bench/truth.sh bench/publish.sh
 
 .PHONY: help demo test lint bench build clean
 
@@ -24,6 +24,7 @@ demo:
 
 test:
 	.ci/ensure-tools test
+	.ci/ensure-gitleaks
 	$(CARGO) test
 
 lint:

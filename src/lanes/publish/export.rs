@@ -285,6 +285,12 @@ fn sweep(base: &Path, current: &str) {
     }
 }
 
+/// Takes an export away again.
+pub fn discard(export: &Export) {
+    let _ = files::remove_file(&export.dir.with_extension("list"));
+    let _ = files::remove_tree(&export.dir);
+}
+
 /// Pointers of git-lfs are small texts: told, because the files they stand for do not travel.
 fn pointers(want: &BTreeMap<RelPath, Entry>, dir: &Path, findings: &mut Vec<Finding>) {
     let small = want

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod builtin;
 pub mod check;
 pub mod export;
+pub mod plan;
 pub mod run;
 pub mod scan;
 pub mod source;
