@@ -123,7 +123,8 @@ impl Seen<'_> {
             }
             _ => Kind::Replace,
         };
-        step(kind, !ours)
+        // A directory in the place of a file is not an edit of that file; what it holds is judged by itself.
+        step(kind, !ours && !found.is_dir())
     }
 
     /// Directories above removed files that nothing wanted lies in, deepest first.

@@ -25,8 +25,11 @@ enter() {
     step=${rest%%/*}
     case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
     if [ -L "./$step" ] || { [ -e "./$step" ] && [ ! -d "./$step" ]; }; then
+      # Where something is only to be taken away, what stands there instead is not it.
+      [ -z "$leaving" ] || return 1
       keep_dir
-      mv -f "./$step" "$trash/$dir/" || die "what stands in the way of a directory cannot be put aside: $dir/$step"
+      : >"$trash/.ubos-sync.edited"
+      mv -f "./$step" "$trash/$dir/$step.in-the-way" || die "what stands in the way of a directory cannot be put aside: $dir/$step"
     fi
     if [ ! -d "./$step" ]; then
       [ -z "$leaving" ] || return 1
@@ -46,8 +49,12 @@ keep() {
       cp -R -P -p "./$n" "$trash/$dir/" || die "a link cannot be kept: $dir/$n"
     elif [ -f "./$n" ]; then set -- "$@" "./$n"
     elif [ -e "./$n" ]; then
+      # What was published in a directory has gone already; empty shells of it are nothing.
+      [ ! -d "./$n" ] || find "./$n" -depth -type d -exec rmdir {} \; 2>/dev/null
+      [ -e "./$n" ] || continue
       keep_dir
-      mv -f "./$n" "$trash/$dir/" || die "what stands in the way cannot be put aside: $dir/$n"
+      : >"$trash/.ubos-sync.edited"
+      mv -f "./$n" "$trash/$dir/$n.in-the-way" || die "what stands in the way cannot be put aside: $dir/$n"
     fi
   done
   [ $# -gt 0 ] || return 0
