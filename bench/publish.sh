@@ -6,6 +6,7 @@
 #   FILES=20000   files in the repository     TARGETS=8    directories that are published to
 #   DELAY=50      milliseconds of round trip  PAIRS=5      paired runs per case
 #   PARALLEL=8    targets at the same time    KEEP=1       leave the scratch folder behind
+#   CASES="nothing one-file"
 #
 # Two cases: nothing to do, and one changed file. The loop pays a new connection for each target, as it does in practice.
 # Runs alternate; judge by the median of the paired ratios. The largest memory of a run is told as well.
@@ -118,7 +119,7 @@ echo "first publish, $files files to $targets targets, $delay ms: ubos-sync $(ti
 timed ours >/dev/null
 sleep 2.5
 timed ours >/dev/null
-for case in nothing one-file; do
+for case in ${CASES:-nothing one-file}; do
     : >"$lab/ratios"
     for i in $(seq "$pairs"); do
         [ $case = nothing ] || edit "$case-$i"
