@@ -319,6 +319,14 @@ fn releases_flip_and_keep_what_the_target_made() {
         assert_eq!(fleet.read(0, "current/own.db").unwrap(), "d");
     }
     assert_eq!(fleet.rev(0), Some(last));
+    // A mode that changes does so in the new release only.
+    let old = fs::read_link(fleet.target(0).join("current")).unwrap();
+    fleet.lab.chmod(Side::Laptop, "bin/run", 0o644);
+    fleet.commit();
+    fleet.publish(&["vm0", "vm1"]).expect(0);
+    let mode = |p: std::path::PathBuf| fs::metadata(p).unwrap().mode() & 0o777;
+    assert_eq!(mode(fleet.target(0).join("current/bin/run")), 0o644);
+    assert_eq!(mode(fleet.target(0).join(old).join("bin/run")), 0o755);
     assert_eq!(
         fs::read_dir(fleet.target(0).join("releases"))
             .unwrap()

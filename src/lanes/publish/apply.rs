@@ -115,7 +115,7 @@ impl Job<'_> {
             self.push(on, plan)?;
             stop_wish()?;
             let after = self.commit(on, plan)?;
-            self.prove(on, plan, after, &name, index)?;
+            self.prove(on, plan, after, index)?;
         }
         self.finish(on, plan, &name)
     }
@@ -260,7 +260,6 @@ impl Job<'_> {
         on: &Opened,
         plan: &PublishPlan,
         after: BTreeMap<RelPath, Stat>,
-        _name: &str,
         index: &mut Index,
     ) -> Result<(), Broke> {
         let placed: BTreeSet<&RelPath> = plan.placed().collect();

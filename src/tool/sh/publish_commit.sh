@@ -81,6 +81,10 @@ flush() {
   x | n)
     for n; do shift; [ -f "./$n" ] && [ ! -L "./$n" ] && set -- "$@" "./$n"; done
     [ $# -gt 0 ] || return 0
+    if [ "$layout" = releases ]; then
+      # The live release has this file too, by another name: it keeps its mode.
+      for n; do { cp -p "$n" "$stage.mode" && mv -f "$stage.mode" "$n"; } || die "no room for a mode that changes in $dir"; done
+    fi
     if [ "$op" = x ]; then chmod 755 "$@"; else chmod 644 "$@"; fi || die "modes cannot be set in ${dir:-the top directory}"
     ;;
   =)
