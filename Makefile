@@ -38,6 +38,7 @@ bench:
 	.ci/ensure-tools test
 	$(CARGO) build --release
 	bench/truth.sh target/release/ubos-sync
+	bench/publish.sh target/release/ubos-sync
 
 build:
 	.ci/ensure-tools build
