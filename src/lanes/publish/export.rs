@@ -85,6 +85,16 @@ pub fn export(
                 entries: want,
                 facts: BTreeMap::new(),
             };
+            let objects: Vec<Vec<u8>> = wanted
+                .iter()
+                .map(|i| [object_of(i).as_bytes(), b"\t", i.path.as_bytes()].concat())
+                .collect();
+            files::write_atomic(
+                &base.join(format!("{key}.objects")),
+                &objects.join(&0),
+                files::Sync::Content,
+            )
+            .map_err(|e| fail(e.to_string()))?;
             files::write_atomic(&list, &Manifest::default().delta(&m), files::Sync::Content)
                 .map_err(|e| fail(e.to_string()))?;
             m.entries
@@ -211,7 +221,14 @@ fn write(
     };
     lay::make_dir(stage).map_err(fail)?;
     let mut want = BTreeMap::new();
-    let mut rest = wanted;
+    let known = Known::newest(stage);
+    let (again, fresh): (Vec<&Item>, Vec<&Item>) = wanted.iter().partition(|i| known.has(i));
+    for item in again {
+        if let Some(entry) = known.lay(stage, item).map_err(fail)? {
+            want.insert(item.path.clone(), entry);
+        }
+    }
+    let mut rest = fresh.as_slice();
     let mtime_ns = i128::from(source.seconds) * 1_000_000_000;
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -264,6 +281,61 @@ fn write(
     Ok(want)
 }
 
+/// What the export before this one holds: most of a commit is what was there before it.
+#[derive(Default)]
+struct Known {
+    dir: PathBuf,
+    objects: HashMap<RelPath, String>,
+    entries: BTreeMap<RelPath, Entry>,
+}
+
+impl Known {
+    fn newest(stage: &Path) -> Known {
+        let Some(base) = stage.parent() else {
+            return Known::default();
+        };
+        let lists = files::names(base).unwrap_or_default().into_iter();
+        let newest = lists
+            .filter_map(|n| Some(n.to_str()?.strip_suffix(".list")?.to_owned()))
+            .max_by_key(|key| files::modified(&base.join(format!("{key}.list"))).unwrap_or(0));
+        let read = |key: &str, end: &str| lay::read(&base.join(format!("{key}.{end}"))).ok();
+        let found = newest.and_then(|key| {
+            let entries = Manifest::parse(&read(&key, "list")?)?.entries;
+            let objects = read(&key, "objects")?
+                .split(|b| *b == 0)
+                .filter_map(|line| {
+                    let tab = line.iter().position(|b| *b == b'\t')?;
+                    let object = String::from_utf8(line[..tab].to_vec()).ok()?;
+                    Some((RelPath::new(&line[tab + 1..])?, object))
+                })
+                .collect();
+            Some(Known {
+                dir: base.join(key),
+                objects,
+                entries,
+            })
+        });
+        found.unwrap_or_default()
+    }
+
+    fn has(&self, item: &Item) -> bool {
+        self.objects
+            .get(&item.path)
+            .is_some_and(|o| *o == object_of(item))
+            && matches!(self.entries.get(&item.path), Some(Entry::File(_)))
+    }
+
+    fn lay(&self, stage: &Path, item: &Item) -> std::io::Result<Option<Entry>> {
+        lay::lay_again(&self.dir, stage, &item.path)?;
+        Ok(self.entries.get(&item.path).cloned())
+    }
+}
+
+/// The object of an item with its kind, because the same bytes may be executable in one commit and not in the next.
+fn object_of(item: &Item) -> String {
+    format!("{:?} {}", item.kind, item.object)
+}
+
 /// Only the newest exports stay; what a dead run began goes.
 fn sweep(base: &Path, current: &str) {
     let mut lists: Vec<(i64, String)> = Vec::new();
@@ -281,6 +353,7 @@ fn sweep(base: &Path, current: &str) {
     lists.sort_unstable();
     for (_, key) in lists.iter().rev().skip(KEPT - 1) {
         let _ = files::remove_file(&base.join(format!("{key}.list")));
+        let _ = files::remove_file(&base.join(format!("{key}.objects")));
         let _ = files::remove_tree(&base.join(key));
     }
 }
@@ -288,6 +361,7 @@ fn sweep(base: &Path, current: &str) {
 /// Takes an export away again.
 pub fn discard(export: &Export) {
     let _ = files::remove_file(&export.dir.with_extension("list"));
+    let _ = files::remove_file(&export.dir.with_extension("objects"));
     let _ = files::remove_tree(&export.dir);
 }
 
