@@ -174,6 +174,10 @@ impl Job<'_> {
             process::run_within(&call, b"", &self.scratch.join("rsync.err"), PUSH).map_err(fail)?;
         match rsync_push::explain(out.code, &String::from_utf8_lossy(&out.stderr)) {
             None => Ok(()),
+            // rsync does not always live to tell; what was free before does.
+            Some(why) if on.free.is_some_and(|free| free < plan.arriving()) => {
+                Err(broke(format!("the target's disk is full ({why})"), true))
+            }
             Some(why) => Err(broke(why, true)),
         }
     }
