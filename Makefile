@@ -4,8 +4,8 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
-SH := .ci/ensure-tools tests/demo/demo.sh
-BASH := .ci/run bench/truth.sh bench/logs.sh
+SH := .ci/ensure-tools .ci/ensure-gitleaks tests/demo/demo.sh
+BASH := .ci/run bench/truth.sh bench/logs.sh bench/publish.sh
 
 .PHONY: help demo test lint bench build clean
 
@@ -24,6 +24,7 @@ demo:
 
 test:
 	.ci/ensure-tools test
+	.ci/ensure-gitleaks
 	$(CARGO) test
 
 lint:
@@ -38,6 +39,7 @@ bench:
 	$(CARGO) build --release
 	bench/truth.sh target/release/ubos-sync
 	bench/logs.sh target/release/ubos-sync
+	bench/publish.sh target/release/ubos-sync
 
 build:
 	.ci/ensure-tools build

@@ -9,7 +9,9 @@ use chrono::{DateTime, Utc};
 
 use crate::host::clock;
 use crate::model::finding::Severity;
-use crate::model::record::{ChangeDoc, Lane, LeftDoc, LogLane, Record, ResultWord, TruthLane};
+use crate::model::record::{
+    ChangeDoc, Lane, LeftDoc, LogLane, PublishLane, Record, ResultWord, TruthLane,
+};
 use crate::model::text::{neutral, size};
 use crate::model::words::{Ends, moment, next_command, shown, version, word};
 
@@ -40,6 +42,7 @@ pub fn text(record: &Record, digest: &str) -> String {
         match lane {
             Lane::Truth(lane) => truth(&mut out, lane, &Ends::of(record, lane)),
             Lane::Log(lane) => log(&mut out, lane),
+            Lane::Publish(lane) => publish(&mut out, lane),
         }
     }
     footer(&mut out, record, digest);
@@ -174,6 +177,31 @@ fn log(out: &mut String, lane: &LogLane) {
     lane.message.iter().for_each(|m| plain("message", m));
     lane.hint.iter().for_each(|h| plain("next", h));
     lane.notes.iter().for_each(|n| plain("note", n));
+}
+
+fn publish(out: &mut String, lane: &PublishLane) {
+    let ends = Ends {
+        local: "source".into(),
+        peer: neutral(&lane.target),
+    };
+    let _ = writeln!(out, "\nTarget {}: {}", ends.peer, lane.outcome.word());
+    let mut plain = |key: &str, text: &str| {
+        let _ = writeln!(out, "  {key:<10} {}", neutral(text));
+    };
+    for (key, value) in [
+        ("commit", &lane.commit),
+        ("found", &lane.found),
+        ("message", &lane.message),
+        ("next", &lane.hint),
+        ("kept in", &lane.backup),
+        ("release", &lane.release),
+        ("before", &lane.previous),
+    ] {
+        value.iter().for_each(|v| plain(key, v));
+    }
+    lane.notes.iter().for_each(|n| plain("note", n));
+    lane.changes.iter().for_each(|c| change(out, c, &ends));
+    lane.modified.iter().for_each(|l| left(out, "modified", l));
 }
 
 fn change(out: &mut String, c: &ChangeDoc, ends: &Ends) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, explain, full, hold, init, logs, profile, rollback, runs, status, truth, verify,
+    check, explain, full, hold, init, logs, profile, publish, rollback, runs, status, truth, verify,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -75,6 +75,7 @@ pub enum Command {
     Truth(truth::Truth),
     Logs(logs::Logs),
     Full(full::Full),
+    Publish(publish::Publish),
     Verify(verify::Verify),
     Status(status::Status),
     Runs(runs::RunsArgs),

@@ -42,6 +42,7 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Rollback(args) => ("rollback", args.run(global)),
         Command::Hold(args) => ("hold", args.run(global)),
         Command::Release(args) => ("release", args.run(global)),
+        Command::Publish(args) => ("publish", args.run(global)),
         Command::Runs(args) => ("runs", audit_log(args, global)),
     }
 }

@@ -69,6 +69,7 @@ impl Full {
             repeat,
             exit_code: self.exit_code,
             all: self.all,
+            beside: None,
         }
         .run()
     }

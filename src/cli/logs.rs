@@ -58,6 +58,7 @@ impl Logs {
             repeat: Vec::new(),
             exit_code: self.exit_code,
             all: self.all,
+            beside: None,
         }
         .run()
     }

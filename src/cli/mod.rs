@@ -14,6 +14,7 @@ mod logs;
 mod out;
 mod profile;
 pub mod progress;
+mod publish;
 pub mod render;
 mod rollback;
 pub mod runs;

@@ -131,6 +131,7 @@ fn lane(lane: &Lane) -> Value {
     let message = match lane {
         Lane::Truth(t) => t.message.as_deref(),
         Lane::Log(l) => l.message.as_deref(),
+        Lane::Publish(p) => p.message.as_deref(),
     };
     match lane {
         Lane::Truth(t) => json!({
@@ -143,20 +144,23 @@ fn lane(lane: &Lane) -> Value {
             "lane": "log", "log": l.log, "outcome": l.outcome, "action": l.action, "pending": pending(lane),
             "bytes": l.bytes, "have": l.have, "message": message,
         }),
+        Lane::Publish(p) => json!({
+            "lane": "publish", "target": p.target, "outcome": p.outcome, "commit": p.commit, "message": message,
+        }),
     }
 }
 
 fn pending(lane: &Lane) -> usize {
     match lane {
         Lane::Truth(t) => t.changes.len(),
-        Lane::Log(l) => usize::from(l.outcome == Outcome::Pending),
+        Lane::Log(_) | Lane::Publish(_) => usize::from(lane.outcome() == Outcome::Pending),
     }
 }
 
 fn conflicts(lane: &Lane) -> usize {
     match lane {
         Lane::Truth(t) => t.left.iter().filter(|l| l.conflict).count(),
-        Lane::Log(_) => 0,
+        Lane::Log(_) | Lane::Publish(_) => 0,
     }
 }
 

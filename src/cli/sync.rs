@@ -6,12 +6,16 @@ use super::args::Global;
 use super::failure::Failure;
 use super::{out, render};
 use crate::host::signals;
-use crate::lanes::flow::{self, Setup};
+use crate::lanes::flow::{self, Ended, Setup};
 use crate::lanes::peers::{self, Carry, Order};
 use crate::model::exit;
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy};
+use crate::model::progress::Progress;
 use crate::model::record::{Mode, Outcome, Record};
+
+/// Work of a lane that has no peers.
+pub type Beside<'a> = dyn Fn(&dyn Progress) -> Ended + 'a;
 
 /// A run of the lanes, as a command asks for it.
 pub struct Wish<'a> {
@@ -29,6 +33,8 @@ pub struct Wish<'a> {
     /// Exit with 7 when a dry run found something to do.
     pub exit_code: bool,
     pub all: bool,
+    /// Work of another lane that belongs into the same record.
+    pub beside: Option<&'a Beside<'a>>,
 }
 
 impl Wish<'_> {
@@ -42,7 +48,7 @@ impl Wish<'_> {
             mode: self.mode(),
             reason: "manual",
             wait: self.global.wait.unwrap_or(Duration::ZERO),
-            is_check: self.logs == Some(Carry::Compare) || self.truth == Some(Carry::Compare),
+            is_check: self.command == "verify",
             repeat: self.all_repeat(),
         };
         let order = Order {
@@ -57,7 +63,17 @@ impl Wish<'_> {
             full: self.full,
             progress: progress.as_ref(),
         };
-        let record = flow::recorded(&setup, |run| peers::run(&order, run))
+        let work = |run: &flow::Run| {
+            let mut ended = match order.peers.is_empty() {
+                true => Ended::default(),
+                false => peers::run(&order, run),
+            };
+            if let Some(beside) = self.beside {
+                ended.extend(beside(order.progress));
+            }
+            ended
+        };
+        let record = flow::recorded(&setup, work)
             .map_err(|e| Failure::failed(format!("{e:#}; nothing was touched")))?;
         progress.done();
         Ok(tell(&record, self.global, self.exit_code, self.all))

@@ -67,6 +67,7 @@ impl Truth {
             repeat: self.repeat(),
             exit_code: self.exit_code,
             all: self.all,
+            beside: None,
         }
         .run()
     }

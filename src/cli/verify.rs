@@ -7,71 +7,106 @@ use super::failure::Failure;
 use super::sync::Wish;
 use crate::host::policy_file;
 use crate::lanes::peers::Carry;
-use crate::model::policy::Peer;
+use crate::lanes::publish::check;
+use crate::model::policy::{Peer, Policy, Target};
+use crate::model::progress::Progress;
 use crate::model::text::{nearest, neutral};
 
-/// Compare truth on both sides by content, and held logs with the peers' (0: all as it should be, 1: not)
+/// Compare truth on both sides by content, held logs with the peers', targets with their commit (0: all as it should be, 1: not)
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Only these peers, or `truth`, or `logs`
+    /// Only these peers and targets, or `truth`, `logs` or `targets`
     names: Vec<String>,
+    /// Read every file of a target again instead of trusting what is known of unchanged ones
+    #[arg(long)]
+    full: bool,
     /// Show every path instead of folding long lists by directory
     #[arg(long)]
     all: bool,
 }
 
-const LANES: [&str; 2] = ["truth", "logs"];
+const LANES: [&str; 3] = ["truth", "logs", "targets"];
 
 impl Verify {
     pub fn run(&self, global: &Global) -> Result<u8, Failure> {
         let policy = policy_file::load(global.policy.as_deref())?;
-        let lane = |word: &str| {
-            let named = self.names.iter().filter(|n| LANES.contains(&n.as_str()));
-            named.clone().count() == 0 || named.clone().any(|n| n == word)
-        };
-        let names: Vec<&String> = self
-            .names
-            .iter()
-            .filter(|n| !LANES.contains(&n.as_str()))
-            .collect();
-        for name in &names {
-            if !policy.peers.iter().any(|p| p.name == **name) {
-                let known = policy.peers.iter().map(|p| p.name.as_str()).chain(LANES);
-                let near = nearest(name, known).map(|n| format!("; did you mean {n}?"));
-                return Err(Failure::usage(format!(
-                    "the policy has no peer {}{}",
-                    neutral(name),
-                    near.unwrap_or_default()
-                )));
-            }
-        }
-        let wanted = |p: &&Peer| names.is_empty() || names.contains(&&p.name);
-        let has_part =
-            |p: &&Peer| (lane("truth") && p.truth) || (lane("logs") && !p.logs.is_empty());
+        self.names_are_known(&policy)?;
         let peers: Vec<&Peer> = policy
             .peers
             .iter()
-            .filter(wanted)
-            .filter(has_part)
+            .filter(|p| self.means(&p.name))
+            .filter(|p| {
+                (self.lane("truth") && p.truth) || (self.lane("logs") && !p.logs.is_empty())
+            })
             .collect();
-        if peers.is_empty() {
+        let targets: Vec<&Target> = policy
+            .publish
+            .iter()
+            .flat_map(|p| &p.targets)
+            .filter(|t| self.lane("targets") && self.means(&t.name))
+            .collect();
+        if peers.is_empty() && targets.is_empty() {
             return Err(Failure::usage(
                 "nothing of that kind in the policy to verify; nothing was touched",
             ));
         }
+        let publish =
+            |progress: &dyn Progress| check::check(&policy, &targets, self.full, progress);
         Wish {
             global,
             policy: &policy,
             command: "verify",
             peers,
-            truth: lane("truth").then_some(Carry::Compare),
-            logs: lane("logs").then_some(Carry::Compare),
+            truth: self.lane("truth").then_some(Carry::Compare),
+            logs: self.lane("logs").then_some(Carry::Compare),
             paths: Vec::new(),
             full: true,
             repeat: Vec::new(),
             exit_code: false,
             all: self.all,
+            beside: (!targets.is_empty()).then_some(&publish),
         }
         .run()
+    }
+
+    /// Whether a lane is meant: it is named, or none is.
+    fn lane(&self, word: &str) -> bool {
+        let mut named = self
+            .names
+            .iter()
+            .filter(|n| LANES.contains(&n.as_str()))
+            .peekable();
+        named.peek().is_none() || named.any(|n| n == word)
+    }
+
+    /// Whether a peer or target is meant: it is named, or none is.
+    fn means(&self, name: &str) -> bool {
+        let mut named = self
+            .names
+            .iter()
+            .filter(|n| !LANES.contains(&n.as_str()))
+            .peekable();
+        named.peek().is_none() || named.any(|n| n == name)
+    }
+
+    fn names_are_known(&self, policy: &Policy) -> Result<(), Failure> {
+        let peers = policy.peers.iter().map(|p| p.name.as_str());
+        let targets = policy.publish.iter().flat_map(|p| &p.targets);
+        let known: Vec<&str> = peers
+            .chain(targets.map(|t| t.name.as_str()))
+            .chain(LANES)
+            .collect();
+        match self.names.iter().find(|n| !known.contains(&n.as_str())) {
+            None => Ok(()),
+            Some(name) => {
+                let near = nearest(name, known.iter().copied());
+                Err(Failure::usage(format!(
+                    "the policy has no peer and no target {}{}; nothing was touched",
+                    neutral(name),
+                    near.map(|n| format!("; did you mean {n}?"))
+                        .unwrap_or_default()
+                )))
+            }
+        }
     }
 }

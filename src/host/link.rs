@@ -175,14 +175,18 @@ impl Link {
         Ok(Some(Keeper { session }))
     }
 
-    /// Opens the agent and waits for its first answer (everything up to its END).
-    pub fn open_agent(
+    /// Starts a script that holds something until the result is dropped; what it said first, and the nonce of that answer.
+    pub fn hold(
         &self,
+        script: &str,
         parameters: &[&str],
         stderr: &Path,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
-        let (session, heard) = self.begin(remote::AGENT, parameters, stderr)?;
-        let Answer { nonce, noise, body } = heard;
+        let (session, Answer { nonce, noise, body }) = self.begin(script, parameters, stderr)?;
+        if let Way::Ssh { made, .. } = &self.way {
+            // The first session of a target is the one that makes the connection.
+            made.store(true, Ordering::Release);
+        }
         let beat = beat(&session);
         let agent = Agent {
             session,
@@ -192,6 +196,15 @@ impl Link {
             noise,
         };
         Ok((agent, body))
+    }
+
+    /// Opens the agent and waits for its first answer (everything up to its END).
+    pub fn open_agent(
+        &self,
+        parameters: &[&str],
+        stderr: &Path,
+    ) -> Result<(Agent, Vec<u8>), LinkError> {
+        self.hold(remote::AGENT, parameters, stderr)
     }
 
     /// Starts a script that stays, and waits for its first answer (everything up to its END).
@@ -300,7 +313,7 @@ impl Link {
         // What follows the directory keeps a line break at the end of its name.
         let (d, f) = (octal(&[dir, b"/."].concat()), octal(program.as_bytes()));
         let head = "#!/bin/sh\nwhile [ $# -gt 0 ] && [ \"$1\" != --server ]; do shift; done\n\
-                    for a; do case $a in *[!A-Za-z0-9._=,:+-]*) exit 2 ;; esac; done\n";
+                    for a; do case $a in *[!A-Za-z0-9._=,:/+-]*) exit 2 ;; esac; done\n";
         let go = format!("d=$(printf \"{d}\") && f=$(printf \"{f}\") && cd \"$d\" && exec \"$f\"");
         match &self.way {
             Way::Local => format!("{head}{go} \"$@\"\n"),

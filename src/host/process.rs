@@ -94,6 +94,40 @@ pub fn run(what: &Invocation, stdin: Vec<u8>) -> io::Result<Output> {
     })
 }
 
+/// Runs to the end, but not longer than `limit`, and not beyond a wish to stop: then it is ended with all it started.
+pub fn run_within(
+    what: &Invocation,
+    stdin: &[u8],
+    stderr: &Path,
+    limit: Duration,
+) -> io::Result<Output> {
+    let mut session = Session::start(what, error_file(stderr)?)?;
+    let _ = session.send(stdin);
+    session.close_stdin();
+    let until = clock::monotonic() + limit;
+    let mut stdout = Vec::new();
+    let code = loop {
+        match session.hear(Duration::from_millis(100)) {
+            Heard::Bytes(bytes) => stdout.extend_from_slice(&bytes),
+            Heard::End => {
+                if let Some(code) = session.wait(Duration::from_millis(200)) {
+                    break code;
+                }
+            }
+            Heard::Nothing => {}
+        }
+        if clock::monotonic() > until || crate::host::signals::stop_wish().is_some() {
+            session.end(Duration::from_millis(500));
+            break None;
+        }
+    };
+    Ok(Output {
+        code,
+        stdout,
+        stderr: std::fs::read(stderr).unwrap_or_default(),
+    })
+}
+
 /// This machine's name, without its domain.
 pub fn host_name() -> String {
     let name = rustix::system::uname()

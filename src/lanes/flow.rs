@@ -142,7 +142,20 @@ fn is_alive(who: &Who) -> bool {
 
 /// The run's outcome is its worst lane; peers that are away do not spoil the others.
 fn finish(record: &mut Record, setup: &Setup, took: Duration) {
-    let outcomes: Vec<Outcome> = record.lanes.iter().map(Lane::outcome).collect();
+    let mut outcomes: Vec<Outcome> = record.lanes.iter().map(Lane::outcome).collect();
+    let away = |o: &Outcome| *o == Outcome::Unreachable;
+    let all_away = outcomes.iter().all(away);
+    for outcome in &mut outcomes {
+        // A fan-out is whole or it is not: a target that is away while others were reached makes it a failure in part.
+        *outcome = match *outcome {
+            Outcome::Unreachable if all_away => Outcome::Offline,
+            Outcome::Unreachable | Outcome::Behind | Outcome::Missing | Outcome::Modified => {
+                Outcome::Failed
+            }
+            Outcome::Current => Outcome::InSync,
+            other => other,
+        };
+    }
     let outcome = [
         Outcome::Interrupted,
         Outcome::Failed,

@@ -5,5 +5,6 @@ pub mod lock;
 pub mod log;
 pub mod overtaken;
 pub mod peers;
+pub mod publish;
 pub mod truth;
 pub mod undo;

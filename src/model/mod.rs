@@ -16,6 +16,8 @@ pub mod path;
 pub mod plan;
 pub mod policy;
 pub mod progress;
+pub mod publish_doc;
+pub mod publish_plan;
 pub mod reconcile;
 pub mod record;
 pub mod rules;

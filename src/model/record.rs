@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 pub use super::log_doc::{Action, LogLane};
+pub use super::publish_doc::PublishLane;
 pub use super::truth_doc::{ChangeDoc, EntryDoc, KeptDoc, LeftDoc, ResultWord, TruthLane};
 
 pub const SCHEMA: u32 = 1;
@@ -141,6 +142,7 @@ pub struct PolicyRef {
 pub enum Lane {
     Truth(TruthLane),
     Log(LogLane),
+    Publish(PublishLane),
 }
 
 impl Outcome {
@@ -171,6 +173,7 @@ impl Lane {
         match self {
             Lane::Truth(t) => t.outcome,
             Lane::Log(l) => l.outcome,
+            Lane::Publish(p) => p.outcome,
         }
     }
 
@@ -179,6 +182,7 @@ impl Lane {
         match self {
             Lane::Truth(t) => &t.peer,
             Lane::Log(l) => &l.peer,
+            Lane::Publish(p) => &p.target,
         }
     }
 
@@ -187,6 +191,7 @@ impl Lane {
         match self {
             Lane::Truth(t) => t.hint.as_deref(),
             Lane::Log(l) => l.hint.as_deref(),
+            Lane::Publish(p) => p.hint.as_deref(),
         }
     }
 
@@ -195,6 +200,7 @@ impl Lane {
         match self {
             Lane::Truth(t) => !t.left.is_empty(),
             Lane::Log(l) => l.outcome == Outcome::Partial,
+            Lane::Publish(_) => false,
         }
     }
 
@@ -210,7 +216,7 @@ impl Lane {
     pub fn plan(&self) -> Option<&str> {
         match self {
             Lane::Truth(t) => t.plan.as_deref(),
-            Lane::Log(_) => None,
+            Lane::Log(_) | Lane::Publish(_) => None,
         }
     }
 }

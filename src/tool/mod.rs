@@ -1,8 +1,12 @@
 //! One file per program that we drive: each builds an invocation and parses bytes. Pure: nothing here starts anything.
 
 pub mod facts;
+pub mod git;
+pub mod gitleaks;
+pub mod publish_scripts;
 pub mod remote;
 pub mod rsync;
+pub mod rsync_push;
 pub mod ssh;
 pub mod unison;
 pub mod unison_profile;

@@ -25,11 +25,15 @@ const SYSTEM_DIRS: [&str; 8] = [
     "/opt/homebrew/sbin",
 ];
 
+/// Where `.ci/ensure-gitleaks` puts what no system has as a package.
+const OWN_TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools");
+
 /// The first program of that name in the system's directories or the caller's `PATH`.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(SYSTEM_DIRS.iter().map(PathBuf::from))
+        .chain([PathBuf::from(OWN_TOOLS)])
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
 }
@@ -88,7 +92,10 @@ pub fn libfaketime() -> Option<PathBuf> {
 /// A `PATH` for one host. The system's own, unless something is to be hidden: then a directory of links in
 /// `dir` to everything but the hidden names, since hiding one program of a shared directory needs a new one.
 pub fn tool_path(dir: &Path, unison: Unison, hide: &[String]) -> String {
-    let dirs = SYSTEM_DIRS.iter().filter(|d| Path::new(d).is_dir());
+    let dirs = SYSTEM_DIRS
+        .iter()
+        .chain([&OWN_TOOLS])
+        .filter(|d| Path::new(d).is_dir());
     if unison == Unison::System && hide.is_empty() {
         return dirs.copied().collect::<Vec<_>>().join(":");
     }

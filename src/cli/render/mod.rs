@@ -3,6 +3,7 @@
 mod fold;
 mod logs;
 mod paint;
+mod publish;
 mod screen;
 mod sections;
 pub mod status;

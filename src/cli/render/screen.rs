@@ -6,7 +6,7 @@
 use super::paint::{Meaning, Style};
 use super::summary::summary;
 use super::table::wrap;
-use super::{logs, sections};
+use super::{logs, publish, sections};
 use crate::model::record::{Lane, Mode, Outcome, Record, ResultWord, TruthLane};
 use crate::model::text::neutral;
 use crate::model::words::{Ends, next_command};
@@ -36,6 +36,7 @@ pub fn run(record: &Record, style: &Style) -> String {
         }
     }
     out += &logs::section(record, style);
+    out += &publish::section(record, style);
     if record.lanes.is_empty() || record.outcome == Outcome::Interrupted {
         out += &format!(
             "{} {}\n",

@@ -19,6 +19,7 @@ mod values;
 
 pub use fault::Fault;
 pub use place::{Env, normal, relative_to};
+pub use publish::always_excluded;
 pub use resolve::read;
 pub use settings::{Origin, Setting};
 pub use source::MAX_BYTES;

@@ -1,0 +1,83 @@
+//! Trees of our own making: what a commit holds, laid out below a private directory.
+//!
+//! Invariants: everything is made anew, nothing that exists is written to; times are set, so that the same commit always gives
+//! the same tree.
+
+use std::fs::{self, File, FileTimes, Permissions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::model::path::RelPath;
+
+pub fn at(root: &Path, path: &RelPath) -> PathBuf {
+    root.join(std::ffi::OsStr::from_bytes(path.as_bytes()))
+}
+
+fn parent(file: &Path) -> io::Result<()> {
+    file.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+pub fn make_dir(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)
+}
+
+pub fn lay_file(
+    root: &Path,
+    path: &RelPath,
+    bytes: &[u8],
+    mode: u32,
+    seconds: u64,
+) -> io::Result<()> {
+    let name = at(root, path);
+    parent(&name)?;
+    let mut file = File::create_new(&name)?;
+    file.write_all(bytes)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    let time = UNIX_EPOCH + Duration::from_secs(seconds);
+    file.set_times(FileTimes::new().set_modified(time))
+}
+
+pub fn lay_link(root: &Path, path: &RelPath, target: &[u8]) -> io::Result<()> {
+    let name = at(root, path);
+    parent(&name)?;
+    std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), name)
+}
+
+/// The same file below another root, by a second name.
+pub fn lay_again(from: &Path, to: &Path, path: &RelPath) -> io::Result<()> {
+    let (source, name) = (at(from, path), at(to, path));
+    parent(&name)?;
+    match fs::hard_link(&source, &name) {
+        Ok(()) => Ok(()),
+        Err(_) => fs::copy(&source, &name).map(|_| ()),
+    }
+}
+
+/// Directories of a tree are for everybody to enter, as git's are, whatever our umask is.
+pub fn open_dirs(root: &Path) -> io::Result<()> {
+    fs::set_permissions(root, Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_dirs(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// A small program of ours that something else starts.
+pub fn write_script(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, Permissions::from_mode(0o700))
+}
+
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path)
+}

@@ -1,0 +1,285 @@
+//! One target, looked at: what it is, what was published there before, and what it holds now, by content.
+//!
+//! Invariant: an [`Opened`] in which `locked` is true holds the target's lock until it is dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::host::link::{Agent, Link, LinkError};
+use crate::host::{clock, export as lay, files};
+use crate::lanes::peers::CONNECT_TIMEOUT;
+use crate::lanes::publish::source::private;
+use crate::lanes::truth::content;
+use crate::model::entry::Entry;
+use crate::model::index::Index;
+use crate::model::manifest::Manifest;
+use crate::model::path::RelPath;
+use crate::model::plan::Side;
+use crate::model::policy::{Layout, Policy, Publish, Target};
+use crate::model::tree::{Stat, What};
+use crate::tool::{facts, publish_scripts as scripts, remote};
+
+pub struct Opened {
+    pub link: Link,
+    pub agent: Agent,
+    /// Absolute, links resolved; `None` when the target's directory does not exist.
+    pub root: Option<String>,
+    pub home: String,
+    pub rsync: String,
+    pub sha: bool,
+    pub style: String,
+    pub free: Option<u64>,
+    pub bad: Option<String>,
+    pub usable: bool,
+    pub ours: bool,
+    pub locked: bool,
+    pub holder: Option<String>,
+    pub strangers: u64,
+    pub rev: Option<String>,
+    pub release: Option<String>,
+    /// What was published last, with the digest of its bytes as they lie there.
+    pub base: Option<(Manifest, Vec<u8>)>,
+    pub pending: Vec<Manifest>,
+    pub stats: BTreeMap<RelPath, Stat>,
+    pub unreadable: Vec<RelPath>,
+    pub swept_at: i128,
+}
+
+/// What a target holds, by content.
+#[derive(Default)]
+pub struct Held {
+    pub have: BTreeMap<RelPath, Entry>,
+    pub odd: BTreeSet<RelPath>,
+}
+
+pub fn layout_word(layout: Layout) -> &'static str {
+    match layout {
+        Layout::InPlace => "in-place",
+        Layout::Releases => "releases",
+    }
+}
+
+/// Where this machine keeps what it knows of a target.
+pub fn memory(policy: &Policy, target: &Target) -> PathBuf {
+    let name: String = Sha256::digest(format!(
+        "{:?}",
+        (&target.name, &target.remote, &target.path)
+    ))
+    .iter()
+    .take(8)
+    .map(|b| format!("{b:02x}"))
+    .collect();
+    private(policy).join("targets").join(name)
+}
+
+pub fn link(target: &Target, socket_dir: &Path) -> Link {
+    match &target.remote {
+        None => Link::local(&target.name),
+        Some(remote) => Link::ssh(
+            &target.name,
+            remote,
+            socket_dir.join("s"),
+            0,
+            CONNECT_TIMEOUT,
+        ),
+    }
+}
+
+pub fn open(
+    policy: &Policy,
+    publish: &Publish,
+    target: &Target,
+    link: &Link,
+    hold: bool,
+    who: &str,
+    scratch: &Path,
+) -> Result<Opened, LinkError> {
+    let known_bytes = lay::read(&memory(policy, target).join("list")).unwrap_or_default();
+    let known = digest(&known_bytes);
+    let parameters = [
+        target.path.as_str(),
+        if hold { "hold" } else { "look" },
+        who,
+        layout_word(publish.layout),
+        &known,
+    ];
+    let mut tries = 0;
+    let (agent, body) = loop {
+        let _ = files::remove_file(&scratch.join("open.err"));
+        match link.hold(scripts::OPEN, &parameters, &scratch.join("open.err")) {
+            // A server that has too many doors open at once shuts one: that is no answer about the target.
+            Err(LinkError::Offline { message, .. })
+                if tries < 3
+                    && (message.contains("kex_exchange")
+                        || message.contains("Connection closed")
+                        || message.contains("Connection reset")) =>
+            {
+                tries += 1;
+                clock::sleep(Duration::from_millis(400 * tries));
+            }
+            other => break other?,
+        }
+    };
+    parse(link, agent, &body, known_bytes).ok_or_else(|| {
+        LinkError::failed(
+            format!("the answer of {} was cut or garbled", target.name),
+            "run it again",
+        )
+    })
+}
+
+fn parse(link: &Link, agent: Agent, body: &[u8], known: Vec<u8>) -> Option<Opened> {
+    let get = |key| remote::value(body, key).map(str::to_owned);
+    let nonce = agent.nonce().to_owned();
+    let part = |from: &str, to: &str| -> Vec<Vec<u8>> {
+        let (from, to) = (format!("{nonce} {from}\n"), format!("\n{nonce} {to}\n"));
+        let mut out = Vec::new();
+        let mut rest = body;
+        while let Some(at) = remote::find(rest, from.as_bytes()) {
+            rest = &rest[at + from.len()..];
+            let Some(end) = remote::find(rest, to.as_bytes()) else {
+                break;
+            };
+            out.push(rest[..end].to_vec());
+            rest = &rest[end..];
+        }
+        out
+    };
+    let base_bytes = get("base").map(|_| part("MANIFEST", "MANIFESTED").pop().unwrap_or(known));
+    let swept = match remote::find(body, format!("{nonce} SWEEP ").as_bytes()) {
+        Some(_) => facts::parse_sweep(body, &nonce)?,
+        None => facts::Facts::default(),
+    };
+    let holder = remote::values(body, "holder")
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .join(", ");
+    Some(Opened {
+        root: get("root"),
+        home: get("home").unwrap_or_default(),
+        rsync: get("rsync").unwrap_or_default(),
+        sha: remote::value(body, "sha") != Some("none"),
+        style: get("stat").unwrap_or_default(),
+        free: remote::value(body, "space")
+            .and_then(|v| v.parse::<u64>().ok())
+            .map(|k| k.saturating_mul(1024)),
+        bad: get("bad"),
+        usable: remote::value(body, "usable").is_some(),
+        ours: remote::value(body, "ours").is_some(),
+        locked: remote::value(body, "lock").is_some(),
+        holder: Some(holder).filter(|h| !h.is_empty()),
+        strangers: remote::value(body, "strangers")
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0),
+        rev: get("rev").map(|r| crate::model::text::neutral(&r)),
+        release: get("release"),
+        base: base_bytes.and_then(|b| Some((Manifest::parse(&b)?, b))),
+        pending: part("PENDING", "PENDED")
+            .iter()
+            .filter_map(|b| Manifest::parse(b))
+            .collect(),
+        stats: swept.stats,
+        unreadable: swept.unreadable,
+        swept_at: remote::value(body, "swept")
+            .and_then(|v| facts::seconds(v.as_bytes()))
+            .unwrap_or(0),
+        link: link.clone(),
+        agent,
+    })
+}
+
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+impl Opened {
+    /// The directory of the tree that is live: of releases, the one that `current` names.
+    pub fn tree(&self) -> Option<String> {
+        let root = self.root.as_deref()?;
+        Some(match &self.release {
+            Some(release) => format!("{root}/releases/{release}"),
+            None => root.to_owned(),
+        })
+    }
+
+    /// Every version that was published, or was on its way when a run died.
+    pub fn versions(&self) -> BTreeMap<RelPath, Vec<Entry>> {
+        let mut all: BTreeMap<RelPath, Vec<Entry>> = BTreeMap::new();
+        let lists = self.base.iter().map(|(m, _)| m).chain(&self.pending);
+        for (path, entry) in lists.flat_map(|m| &m.entries) {
+            all.entry(path.clone()).or_default().push(entry.clone());
+        }
+        all
+    }
+
+    /// What lies under the given paths, by content; hashes come from memory where the facts are the same.
+    pub fn content<'a>(
+        &self,
+        paths: impl Iterator<Item = &'a RelPath>,
+        index: &mut Index,
+    ) -> Result<Held, LinkError> {
+        let mut held = Held::default();
+        let mut unknown = Vec::new();
+        for path in paths {
+            let Some(stat) = self.stats.get(path) else {
+                continue;
+            };
+            match &stat.what {
+                What::Other => {
+                    held.odd.insert(path.clone());
+                }
+                What::File if index.hash(Side::Peer, path, stat).is_none() => {
+                    unknown.push(path.clone())
+                }
+                _ => {
+                    let entry = stat.entry(index.hash(Side::Peer, path, stat));
+                    held.have.extend(entry.map(|e| (path.clone(), e)));
+                }
+            }
+        }
+        unknown.sort();
+        unknown.dedup();
+        if let (Some(tree), false) = (self.tree(), unknown.is_empty()) {
+            let hashes = content::hash(&self.link, &tree, &unknown)?;
+            for path in unknown {
+                let stat = &self.stats[&path];
+                match hashes.get(&path) {
+                    Some(hash) => {
+                        index.remember(Side::Peer, &path, stat, hash, self.swept_at);
+                        held.have.extend(stat.entry(Some(hash)).map(|e| (path, e)));
+                    }
+                    None => {
+                        held.odd.insert(path);
+                    }
+                }
+            }
+        }
+        Ok(held)
+    }
+}
+
+/// What this machine remembers of a target's content.
+pub fn index(policy: &Policy, target: &Target) -> Index {
+    lay::read(&memory(policy, target).join("index"))
+        .map_or_else(|_| Index::begun(0), |b| Index::parse(&b))
+}
+
+pub fn remember(policy: &Policy, target: &Target, index: &Index, list: Option<&[u8]>) {
+    let dir = memory(policy, target);
+    // An optimisation: what cannot be remembered is read again.
+    if files::private_dir(&dir).is_err() {
+        return;
+    }
+    if index.is_news {
+        let _ = files::write_atomic(&dir.join("index"), &index.to_bytes(), files::Sync::Content);
+    }
+    if let Some(list) = list {
+        let _ = files::write_atomic(&dir.join("list"), list, files::Sync::Content);
+    }
+}

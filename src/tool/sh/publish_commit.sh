@@ -1,0 +1,125 @@
+# Puts what was staged in place, late and together: each file by one rename, what stood there kept in the trash of this run.
+# The order comes as lines: `/DIR` goes there, `+` places, `-` removes, `x` and `n` set and clear the executable bit, `=` and `~`
+# carry a file or a link over from the live release, `r` drops a directory that has become empty.
+IFS= read -r rev || die "the order was cut"
+trash=$root/$own/trash/$run
+from=
+work=$root
+if [ "$layout" = releases ]; then
+  live
+  [ -z "$release" ] || from=$root/releases/$release
+  umask 022
+  [ -d releases ] || mkdir releases || die "releases cannot be made"
+  mkdir "$part" || die "a new release cannot be made"
+  work=$root/$part
+fi
+cd "$work" || die "the directory is gone"
+work=$(pwd -P)
+dir=
+keep_dir() { mkdir -p "$trash/$dir" 2>/dev/null || die "no room for what is replaced in $dir"; }
+# Goes to a directory of the tree one step at a time, so that no link is ever followed; a link or file in the way is put aside.
+enter() {
+  cd "$work" || die "the directory is gone"
+  dir= rest=$1
+  while [ -n "$rest" ]; do
+    step=${rest%%/*}
+    case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
+    if [ -L "./$step" ] || { [ -e "./$step" ] && [ ! -d "./$step" ]; }; then
+      # Where something is only to be taken away, what stands there instead is not it.
+      [ -z "$leaving" ] || return 1
+      keep_dir
+      : >"$trash/.ubos-sync.edited"
+      mv -f "./$step" "$trash/$dir/$step.in-the-way" || die "what stands in the way of a directory cannot be put aside: $dir/$step"
+    fi
+    if [ ! -d "./$step" ]; then
+      [ -z "$leaving" ] || return 1
+      (umask 022 && mkdir "./$step") || die "a directory cannot be made: $1"
+    fi
+    cd -P "./$step" || die "a directory cannot be entered: $1"
+    dir=${dir:+$dir/}$step
+  done
+  [ "$PWD" = "${work%/}${1:+/$1}" ] || die "a directory was moved away meanwhile: $1"
+}
+# What stands under these names goes to the trash: files by a second name, so that they stay in place until they are replaced.
+keep() {
+  for n; do
+    shift
+    if [ -L "./$n" ]; then
+      keep_dir
+      cp -R -P -p "./$n" "$trash/$dir/" || die "a link cannot be kept: $dir/$n"
+    elif [ -f "./$n" ]; then set -- "$@" "./$n"
+    elif [ -e "./$n" ]; then
+      # What was published in a directory has gone already; empty shells of it are nothing.
+      [ ! -d "./$n" ] || find "./$n" -depth -type d -exec rmdir {} \; 2>/dev/null
+      [ -e "./$n" ] || continue
+      keep_dir
+      : >"$trash/.ubos-sync.edited"
+      mv -f "./$n" "$trash/$dir/$n.in-the-way" || die "what stands in the way cannot be put aside: $dir/$n"
+    fi
+  done
+  [ $# -gt 0 ] || return 0
+  keep_dir
+  ln "$@" "$trash/$dir/" 2>/dev/null || cp -p "$@" "$trash/$dir/" || die "no room for what is replaced in $dir"
+}
+flush() {
+  [ $# -gt 0 ] || return 0
+  case $op in
+  +)
+    keep "$@"
+    for n; do shift; set -- "$@" "$stage/$dir/$n"; done
+    mv -f "$@" . || die "files cannot be put in place in ${dir:-the top directory}"
+    ;;
+  -)
+    for n; do
+      shift
+      if [ -L "./$n" ] || [ -f "./$n" ]; then set -- "$@" "./$n"; fi
+    done
+    [ $# -gt 0 ] || return 0
+    keep_dir
+    mv -f "$@" "$trash/$dir/" || die "files cannot be removed in ${dir:-the top directory}"
+    ;;
+  x | n)
+    for n; do shift; [ -f "./$n" ] && [ ! -L "./$n" ] && set -- "$@" "./$n"; done
+    [ $# -gt 0 ] || return 0
+    if [ "$layout" = releases ]; then
+      # The live release has this file too, by another name: it keeps its mode.
+      for n; do { cp -p "$n" "$stage.mode" && mv -f "$stage.mode" "$n"; } || die "no room for a mode that changes in $dir"; done
+    fi
+    if [ "$op" = x ]; then chmod 755 "$@"; else chmod 644 "$@"; fi || die "modes cannot be set in ${dir:-the top directory}"
+    ;;
+  =)
+    for n; do shift; set -- "$@" "$from/$dir/$n"; done
+    ln "$@" . 2>/dev/null || cp -p "$@" . || die "files cannot be carried over in ${dir:-the top directory}"
+    ;;
+  '~')
+    for n; do shift; set -- "$@" "$from/$dir/$n"; done
+    cp -R -P -p "$@" . || die "links cannot be carried over in ${dir:-the top directory}"
+    ;;
+  r) for n; do rmdir "./$n" 2>/dev/null; done ;;
+  esac
+}
+op= leaving=
+away=
+set --
+while IFS= read -r line; do
+  name=${line#?}
+  o=${line%"$name"}
+  if [ "$o" != "$op" ] || [ $# -ge 400 ]; then
+    flush "$@"
+    set --
+    op=$o
+  fi
+  if [ "$o" = / ]; then
+    # Where nothing is to be placed, a directory that is gone is no loss.
+    away=
+    enter "$name" || away=1
+  elif [ "$o" = L ]; then leaving=${name#0}
+  elif [ -z "$away" ]; then set -- "$@" "$name"; fi
+done
+flush "$@"
+cd "$root" || die "the directory is gone"
+rm -rf "$stage"
+[ "$layout" != releases ] || put_rev "INCOMPLETE $rev" "$part" || die "the sentinel cannot be written"
+say committed 1
+cd "$work" && sweep
+end

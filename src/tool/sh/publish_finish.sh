@@ -1,0 +1,47 @@
+# The end of a publish that was verified: the list of what was published, the sentinel, the link of a new release; then old trash goes.
+for v in rev how name keep keepdays edited releases; do IFS= read -r "$v" || exit 97; done
+live
+new=manifest old=manifest
+if [ "$layout" = releases ]; then new=manifest.$name old=manifest.$release; fi
+if [ "$how" = delta ]; then cp "$own/$old" "$own/list.new" || die "no room for the list of files"; else : >"$own/list.new"; fi
+cat >>"$own/list.new" 2>/dev/null || die "no room for the list of files"
+if [ "$layout" = releases ] && [ -n "$name" ] && [ "$name" != "$release" ]; then
+  [ ! -e "releases/$name" ] || die "a release of this name is there already"
+  put_rev "$rev" "$part" && mv "$part" "releases/$name" || die "the release cannot be finished"
+  mv -f "$own/list.new" "$own/$new" || die "no room for the list of files"
+  rm -rf "$own/link.d"
+  mkdir "$own/link.d" && ln -s "releases/$name" "$own/link.d/current" && ln -s current/.sync_rev "$own/link.d/.sync_rev" || die "the link cannot be made"
+  # A rename into the directory replaces the link itself, on every userland, and is never half done.
+  mv -f "$own/link.d/current" . || die "the link cannot be flipped"
+  { [ -d .sync_rev ] && [ ! -L .sync_rev ]; } || mv -f "$own/link.d/.sync_rev" .
+  rm -rf "$own/link.d"
+  say previous "$release"
+else
+  mv -f "$own/list.new" "$own/$new" || die "no room for the list of files"
+  tree=.
+  [ "$layout" != releases ] || tree=releases/$release
+  put_rev "$rev" "$tree" || die "the sentinel cannot be written"
+fi
+rm -f "$own"/pending.*
+rm -rf "$own"/*.d "$stage"
+say finished 1
+[ ! -d "$own/trash/$run" ] || { say trash "$root/$own/trash/$run"; [ "$edited" = 0 ] || : >"$own/trash/$run/.ubos-sync.edited"; }
+# The newest stay; what somebody had edited stays as long as the policy keeps losers.
+n=0
+ls -1 "$own/trash" 2>/dev/null | sort -r | while IFS= read -r t; do
+  n=$((n + 1))
+  [ $n -gt "$keep" ] || continue
+  if [ -e "$own/trash/$t/.ubos-sync.edited" ] && [ -z "$(find "$own/trash/$t" -prune -mtime "+$keepdays" 2>/dev/null)" ]; then continue; fi
+  rm -rf "$own/trash/$t"
+done
+if [ "$layout" = releases ]; then
+  n=0
+  ls -1 releases 2>/dev/null | sort -r | while IFS= read -r t; do
+    case $t in "$name") continue ;; esac
+    n=$((n + 1))
+    [ $n -ge "$releases" ] || continue
+    # Only what we made goes.
+    [ -f "$own/manifest.$t" ] && [ ! -L "releases/$t" ] && rm -rf "releases/$t" "$own/manifest.$t"
+  done
+fi
+end

@@ -1,0 +1,257 @@
+//! What stands on a target and what becomes of it: kinds that change, names, locks, stops, targets on this machine.
+#![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
+
+mod fleet;
+mod lab;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use fleet::Fleet;
+use lab::{Lab, Side, need, wait_until};
+
+fn ready() -> bool {
+    need(&["git", "rsync", "ssh", "sshd"])
+}
+
+#[test]
+fn files_directories_and_links_change_into_one_another() {
+    if !ready() {
+        return;
+    }
+    for layout in ["in-place", "releases"] {
+        let fleet = Fleet::new(&format!("layout = \"{layout}\""));
+        for (path, text) in [
+            ("a", "file"),
+            ("b/x", "in dir"),
+            ("b/y/z", "deep"),
+            ("c", "file"),
+        ] {
+            fleet.write(path, text);
+        }
+        fleet.lab.symlink(Side::Laptop, "d", "b");
+        fleet.commit();
+        fleet.publish(&["vm1"]).expect(0);
+        for path in ["a", "b", "c", "d"] {
+            fleet.lab.remove(Side::Laptop, path);
+        }
+        fleet.write("a/in/side", "now a directory");
+        fleet.write("b", "now a file");
+        fleet.lab.symlink(Side::Laptop, "c", "a");
+        fleet.write("d/e", "no link any more");
+        fleet.commit();
+        fleet.publish(&["vm1"]).expect(0);
+        let at = |p: &str| match layout {
+            "releases" => format!("current/{p}"),
+            _ => p.to_owned(),
+        };
+        assert_eq!(fleet.read(1, &at("a/in/side")).unwrap(), "now a directory");
+        assert_eq!(fleet.read(1, &at("b")).unwrap(), "now a file");
+        assert_eq!(
+            fs::read_link(fleet.target(1).join(at("c")))
+                .unwrap()
+                .to_str(),
+            Some("a")
+        );
+        assert_eq!(fleet.read(1, &at("d/e")).unwrap(), "no link any more");
+        assert!(!fleet.target(1).join(at("d")).is_symlink());
+        fleet.lab.run(&["verify", "vm1", "--full"]).expect(0);
+    }
+}
+
+#[test]
+fn names_are_taken_as_they_are() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("");
+    let long = "n".repeat(250);
+    let names = [
+        "-rf",
+        "--delete",
+        "a'b",
+        "a\"b",
+        "$(touch x)",
+        "`id`",
+        "*",
+        "[z]",
+        "back\\slash",
+        "tab\there",
+        " lead",
+        "trail ",
+        "日本 é",
+        "#hash",
+        "~",
+        "x=y",
+        "+plus",
+        &long,
+    ];
+    for dir in ["", "-d/", "sp ace/", "r\\/"] {
+        for name in names {
+            fleet.write(&format!("{dir}{name}"), name);
+        }
+    }
+    fleet.commit();
+    fleet.publish(&["vm0", "vm4"]).expect(0);
+    for dir in ["", "-d/", "sp ace/", "r\\/"] {
+        for name in names {
+            assert_eq!(
+                fleet.read(4, &format!("{dir}{name}")).as_deref(),
+                Some(name),
+                "{dir}{name}"
+            );
+        }
+    }
+    fleet.lab.remove(Side::Laptop, "-d");
+    fleet.write("sp ace/--delete", "changed");
+    fleet.commit();
+    fleet
+        .publish(&["vm0", "vm4", "--allow", "max_delete"])
+        .expect(0);
+    assert!(!fleet.target(0).join("-d").exists());
+    assert_eq!(fleet.read(0, "sp ace/--delete").unwrap(), "changed");
+    fleet.lab.run(&["verify", "vm0", "vm4", "--full"]).expect(0);
+    fleet.write("line\nbreak", "x");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(3);
+}
+
+#[test]
+fn two_publishes_to_one_target_do_not_meet_and_a_dead_one_s_lock_is_taken_over() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::of(Lab::builder().injectable().build(), "", "");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    fleet.write("README.md", "two");
+    let second = fleet.commit();
+    let gate = fleet.lab.gate_call(Side::Server, "rsync", "*--server*");
+    let run = fleet.lab.spawn(&["publish", "vm0", "--apply"]);
+    gate.wait();
+    // Another host publishes there too: the same policy with a state directory of its own.
+    let file = fleet.lab.policy_file(Side::Laptop);
+    let text = fs::read_to_string(&file).unwrap();
+    let other = fleet.lab.home(Side::Laptop).join("other.toml");
+    fs::write(
+        &other,
+        text.replacen(
+            "[guards]",
+            "state_dir = \"~/other-state\"\n[audit]\ndir = \"~/other-logs\"\n[guards]",
+            1,
+        ),
+    )
+    .unwrap();
+    fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut command = fleet.lab.command(Side::Laptop);
+    command
+        .args(["publish", "vm0", "--apply", "--policy"])
+        .arg(&other);
+    let out = fleet.lab.start(command).wait().expect(6);
+    assert!(out.stdout.contains("lock"), "{out}");
+    run.kill();
+    drop(run);
+    gate.open();
+    let mut command = fleet.lab.command(Side::Laptop);
+    command
+        .args(["publish", "vm0", "--apply", "--policy"])
+        .arg(&other);
+    wait_until("the lock of the dead run is free", || {
+        let mut command = fleet.lab.command(Side::Laptop);
+        command
+            .args(["publish", "vm0", "--apply", "--policy"])
+            .arg(&other);
+        fleet.lab.start(command).wait().code == 0
+    });
+    assert_eq!(
+        (fleet.rev(0), fleet.read(0, "README.md")),
+        (Some(second), Some("two".into()))
+    );
+}
+
+#[test]
+fn a_stop_ends_cleanly_and_says_what_is_there() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::of(Lab::builder().injectable().build(), "", "");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    fleet.write("README.md", "two");
+    fleet.commit();
+    let gate = fleet.lab.gate_call(Side::Server, "rsync", "*--server*");
+    let run = fleet.lab.spawn(&["publish", "vm0", "--apply", "--json"]);
+    gate.wait();
+    run.signal(rustix::process::Signal::TERM);
+    let out = run.wait();
+    gate.open();
+    assert_eq!(out.code, 143, "{out}");
+    assert_eq!(out.json()["outcome"], "interrupted");
+    assert_eq!(fleet.read(0, "README.md").unwrap(), "first");
+    fleet.publish(&["vm0"]).expect(0);
+}
+
+#[test]
+fn a_slow_target_does_not_hold_up_the_others() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::of(Lab::builder().injectable().build(), "", "");
+    let commit = fleet.commit();
+    let open = fleet.lab.root().join("tmp/slow-open");
+    // The one whose directory is `it's` waits in rsync until it is let go.
+    let script = format!(
+        "case \"$PWD $*\" in *\"it's\"*--server*) while [ ! -e {} ]; do sleep 0.02; done ;; esac\nexec \"$REAL\" \"$@\"",
+        open.display()
+    );
+    fleet.lab.stand_in(Side::Server, "rsync", &script);
+    let run = fleet.lab.spawn(&["publish", "--apply"]);
+    wait_until("all but the slow one are done", || {
+        (0..8)
+            .filter(|i| *i != 2)
+            .all(|i| fleet.rev(i).as_ref() == Some(&commit))
+    });
+    assert_eq!(fleet.rev(2), Some(format!("INCOMPLETE {commit}")));
+    fs::write(open, "").unwrap();
+    run.wait().expect(0);
+    assert_eq!(fleet.rev(2), Some(commit));
+}
+
+#[test]
+fn a_local_target_and_one_that_another_tool_had_filled() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("");
+    let file = fleet.lab.policy_file(Side::Laptop);
+    let text = fs::read_to_string(&file).unwrap();
+    let at = fleet.lab.home(Side::Laptop).join("a disk/it's");
+    fleet.lab.write_policy(
+        Side::Laptop,
+        &format!("{text}[[publish.target]]\nname = \"disk\"\npath = {at:?}\n"),
+    );
+    let first = fleet.commit();
+    // What equals the commit is taken over as it is.
+    fs::create_dir_all(at.join("docs/deep/er")).unwrap();
+    fs::create_dir_all(at.join("bin")).unwrap();
+    for path in [
+        ".ubos-root",
+        "README.md",
+        "docs/a b.md",
+        "docs/deep/er/x.md",
+        "bin/run",
+    ] {
+        fs::copy(fleet.lab.at(Side::Laptop, path), at.join(path)).unwrap();
+    }
+    symlink("docs/a b.md", at.join("link")).unwrap();
+    fleet.publish(&["disk"]).expect(0);
+    assert_eq!(
+        fs::read_to_string(at.join(".sync_rev")).unwrap(),
+        format!("{first}\n")
+    );
+    fleet.lab.remove(Side::Laptop, "docs/deep");
+    fleet.commit();
+    fleet.publish(&["disk"]).expect(0);
+    assert!(!at.join("docs/deep").exists());
+    fleet.lab.run(&["verify", "disk", "--full"]).expect(0);
+}
