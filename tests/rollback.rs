@@ -63,9 +63,28 @@ fn as_before(lab: &Lab, before: &[Snapshot; 2]) {
     }
 }
 
-fn plan_of(lab: &Lab) -> Value {
+/// What a dry run would do, a line for each change.
+fn plan_of(lab: &Lab) -> Vec<String> {
     let json = said(lab.run(&["truth", "--allow", "held", "--json"]), 0);
-    json["lanes"][0]["changes"].clone()
+    let changes = json["lanes"][0]["changes"].as_array().unwrap();
+    changes.iter().map(Value::to_string).collect()
+}
+
+/// What is in one plan and not in the other.
+#[track_caller]
+fn same_plan(lab: &Lab, first: &[String]) {
+    let now = plan_of(lab);
+    let only = |a: &[String], b: &[String]| {
+        a.iter()
+            .filter(|l| !b.contains(l))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        only(first, &now),
+        only(&now, first),
+        "the plan is not the same again"
+    );
 }
 
 #[test]
@@ -90,7 +109,7 @@ fn cr_14_both_sides_are_exactly_as_before_and_the_plan_is_the_same_again() {
         found(&refused, "held", "refuse").contains(&run),
         "{refused:#}"
     );
-    assert_eq!(plan_of(&lab), first);
+    same_plan(&lab, &first);
     lab.run(&["release", "balaur"]).expect(0);
     sync(&lab);
     lab.assert_equal_truth(&["old_state.json"]);
@@ -128,10 +147,15 @@ fn cr_15_what_was_edited_since_is_left_and_force_keeps_it_beside() {
     );
     assert_eq!(lab.read_text(MAC, "new2/é.md"), "precious too");
     assert_eq!(lab.read_text(MAC, "docs/b.md"), "base of docs/b.md\n");
+    // What was left can still be put back, with the edits kept beside it.
+    let again = lab.run(&["rollback", &run, "--apply"]).expect(3);
+    assert!(again.stderr.contains("--force"), "{}", again.stderr);
     said(
         lab.run(&["rollback", &run, "--apply", "--force", "--json"]),
-        3,
+        0,
     );
+    assert_eq!(lab.read_text(BALAUR, "docs/a.md"), "base of docs/a.md\n");
+    assert!(!lab.exists(MAC, "new2/é.md"));
 }
 
 #[test]
@@ -164,9 +188,15 @@ fn newer_runs_stand_in_the_way_until_all_are_rolled_back_in_one_go() {
     lab.write_at(MAC, "docs/a.md", "a third version", T + 50 * S);
     lab.write_at(MAC, "docs/late.md", "late", T + 50 * S);
     sync(&lab);
-    let said = lab.run(&["rollback", &first, "--apply"]).expect(3);
-    assert!(said.stderr.contains("--to"), "{}", said.stderr);
-    lab.run(&["rollback", "--to", &first, "--apply"]).expect(0);
+    let out = lab.run(&["rollback", &first, "--apply"]).expect(3);
+    assert!(out.stderr.contains("--to"), "{}", out.stderr);
+    let dry = said(lab.run(&["rollback", "--to", &first, "--json"]), 0);
+    assert_eq!(dry["outcome"], "pending", "{dry:#}");
+    let done = said(
+        lab.run(&["rollback", "--to", &first, "--apply", "--json"]),
+        0,
+    );
+    assert_eq!(done["lanes"][0]["undoes"].as_array().unwrap().len(), 2);
     // What mac wrote itself since the first run is its own and stays.
     for (side, before) in Side::BOTH.into_iter().zip(&before) {
         let difference = truth_difference(
@@ -201,26 +231,163 @@ fn what_changed_nothing_has_nothing_to_roll_back() {
     assert!(out.stderr.contains("there is no run"), "{}", out.stderr);
 }
 
+/// Kills `ubos-sync ARGS` after growing times until it has once run to its end.
+fn kill_often(lab: &Lab, args: &[&str], first: u128, step: u128) {
+    let mut millis = first;
+    loop {
+        let started = std::time::Instant::now();
+        let mut run = lab.spawn(args);
+        wait_until("the moment of the kill", || {
+            run.finished() || started.elapsed().as_millis() >= millis
+        });
+        run.kill();
+        if run.wait().code == 0 {
+            return;
+        }
+        millis += step;
+    }
+}
+
 #[test]
 fn cr_12_a_rollback_that_is_killed_is_simply_run_again() {
     let Some(lab) = edited() else { return };
     let before = trees(&lab);
+    let first = plan_of(&lab);
     let run = sync(&lab)["run"].as_str().unwrap().to_owned();
-    for millis in [150, 220, 260, 300, 340, 400] {
+    kill_often(&lab, &["rollback", &run, "--apply"], 150, 45);
+    as_before(&lab, &before);
+    same_plan(&lab, &first);
+}
+
+#[test]
+fn a_half_done_rollback_keeps_every_other_run_out_until_it_is_done_or_given_up() {
+    let Some(lab) = edited() else { return };
+    let before = trees(&lab);
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    // As a kill right after the mark leaves it.
+    let pair = fs::read_dir(lab.state_dir(MAC).join("pairs"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    fs::write(pair.join("undoing"), format!("{run}\n")).unwrap();
+    fs::write(pair.join("held"), "the rollback is under way\n").unwrap();
+    let refused = said(
+        lab.run(&["truth", "--apply", "--allow", "held", "--json"]),
+        3,
+    );
+    assert!(
+        found(&refused, "rollback", "refuse").contains(&run),
+        "{refused:#}"
+    );
+    let out = lab.run(&["release", "balaur"]).expect(3);
+    assert!(out.stderr.contains("--abandon-rollback"), "{}", out.stderr);
+    lab.remove(MAC, "docs/b.md");
+    said(lab.run(&["rollback", &run, "--apply", "--json"]), 0);
+    as_before(&lab, &before);
+    lab.run(&["release", "balaur"]).expect(0);
+    sync(&lab);
+    fs::write(pair.join("undoing"), format!("{run}\n")).unwrap();
+    lab.run(&["release", "balaur", "--abandon-rollback"])
+        .expect(0);
+    sync(&lab);
+}
+
+/// Applied runs of the two-way lane, whole or not.
+fn applied(lab: &Lab) -> Vec<String> {
+    let runs = lab.run(&["runs", "list", "--json"]).expect(0).json();
+    let all = runs["runs"].as_array().unwrap();
+    all.iter()
+        .filter(|r| r["mode"] == "apply" && r["command"] == "truth")
+        .map(|r| r["run"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn cr_13_a_run_that_was_killed_can_be_rolled_back() {
+    let Some(lab) = edited() else { return };
+    let before = trees(&lab);
+    let first = plan_of(&lab);
+    for millis in [180, 260, 340, 420, 500, 600, 700] {
+        let known = applied(&lab);
         let started = std::time::Instant::now();
-        let mut undo = lab.spawn(&["rollback", &run, "--apply"]);
+        let mut run = lab.spawn(&["truth", "--apply"]);
         wait_until("the moment of the kill", || {
-            undo.finished() || started.elapsed().as_millis() >= millis
+            run.finished() || started.elapsed().as_millis() >= millis
         });
-        undo.kill();
-        let out = undo.wait();
-        if out.code == 0 {
-            as_before(&lab, &before);
-            return;
+        run.kill();
+        run.wait();
+        let killed = applied(&lab).into_iter().find(|r| !known.contains(r));
+        let killed = killed.unwrap_or_else(|| "last".into());
+        let out = lab.run(&["rollback", &killed, "--apply"]);
+        // Killed before it had a plan, it has changed nothing.
+        assert!(matches!(out.code, 0 | 3), "{out}");
+        as_before(&lab, &before);
+        same_plan(&lab, &first);
+        lab.run(&["release", "balaur"]).expect(0);
+    }
+    sync(&lab);
+    lab.assert_equal_truth(&["old_state.json"]);
+}
+
+#[test]
+fn either_host_takes_back_what_the_other_drove() {
+    let Some(mut lab) = edited() else { return };
+    lab.server_policy("");
+    let before = trees(&lab);
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    let dry = lab.run_on(Side::Server, &["rollback", &run, "--json"]);
+    assert_eq!(dry.expect(0).json()["outcome"], "pending");
+    let done = lab.run_on(Side::Server, &["rollback", &run, "--apply", "--json"]);
+    assert_eq!(done.expect(0).json()["lanes"][0]["peer"], "mac");
+    as_before(&lab, &before);
+    said(lab.run(&["truth", "--apply", "--json"]), 3);
+    lab.run(&["release", "balaur"]).expect(0);
+    sync(&lab);
+}
+
+#[test]
+fn the_snapshot_tells_what_will_change_and_what_git_had_uncommitted() {
+    if !lab::need(&["git"]) {
+        return;
+    }
+    let Some(lab) = pair() else { return };
+    seed(&lab, &["docs/a.md"]);
+    sync(&lab);
+    let git = |args: &[&str]| {
+        let mut git = lab.tool(MAC, "git");
+        git.current_dir(lab.tree(MAC));
+        let who = ["-c", "user.name=a", "-c", "user.email=a@b.c"];
+        git.args(who).args(args);
+        let out = git.output().unwrap();
+        assert!(out.status.success(), "{args:?} {out:?}");
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q", "-b", "trunk"]);
+    git(&["add", "docs"]);
+    git(&["commit", "-qm", "first"]);
+    let head = git(&["rev-parse", "HEAD"]);
+    lab.write_at(MAC, "docs/a.md", "not committed", T + S);
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    for side in Side::BOTH {
+        let pairs = lab.state_dir(side).join("pairs");
+        let pair = fs::read_dir(pairs).unwrap().next().unwrap().unwrap().path();
+        let folder = pair.join("runs").join(&run);
+        let snapshot = fs::read(folder.join("snapshot.json")).unwrap();
+        let snapshot: Value = serde_json::from_slice(&snapshot).unwrap();
+        assert_eq!(snapshot["changes"][0]["path"], "docs/a.md");
+        assert!(snapshot["changes"][0]["target"]["hash"].is_string());
+        if side == MAC {
+            let facts = fs::read_to_string(folder.join("git")).unwrap();
+            assert!(
+                facts.contains(&head) && facts.contains("branch trunk"),
+                "{facts}"
+            );
+            let patch = fs::read_to_string(folder.join("git.patch")).unwrap();
+            assert!(patch.contains("+not committed"), "{patch}");
         }
     }
-    lab.run(&["rollback", &run, "--apply"]).expect(0);
-    as_before(&lab, &before);
 }
 
 #[test]

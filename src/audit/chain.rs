@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::store::{AuditError, MAX_RECORD, Result};
 use crate::host::files::{self, Sync};
 use crate::model::record::{Mode, Record, SCHEMA};
+use crate::model::time::run_order;
 
 const HEAD: &str = ".head";
 const LOCK: &str = ".lock";
@@ -90,7 +91,9 @@ pub fn runs_by_name(runs: &Path) -> Result<Vec<String>> {
         let stem = name.strip_suffix(".json")?;
         (!stem.starts_with('.')).then(|| stem.to_owned())
     };
-    Ok(files::names(runs)?.iter().filter_map(stem).collect())
+    let mut all: Vec<String> = files::names(runs)?.iter().filter_map(stem).collect();
+    all.sort_by(|a, b| run_order(a).cmp(&run_order(b)));
+    Ok(all)
 }
 
 /// The bytes of a record file and what it says about its place.

@@ -116,16 +116,18 @@ pub(super) fn parse<T: Versioned>(file: &str, bytes: &[u8]) -> Result<T> {
     }
 }
 
-/// A name for a run: sorts by time, tells the command, and differs from every other.
+/// A name for a run: tells the command, differs from every other, and sorts by time (`run_order`), also within one second:
+/// its last part begins with the fraction of it.
 pub fn new_run_id(now: DateTime<Utc>, command: &str) -> Result<String> {
     let word: String = command
         .chars()
         .filter(|c| c.is_ascii_alphanumeric())
         .collect();
     Ok(format!(
-        "{}-{word}-{}",
+        "{}-{word}-{:02x}{}",
         run_stamp(now),
-        files::random_hex(3)?
+        now.timestamp_subsec_millis().min(999) * 256 / 1000,
+        files::random_hex(2)?
     ))
 }
 

@@ -31,6 +31,9 @@ pub struct Hold {
 #[derive(Debug, Args)]
 pub struct Release {
     peer: String,
+    /// Give up a rollback that broke off half-way: the next run takes the trees as they are for what is wanted
+    #[arg(long)]
+    abandon_rollback: bool,
 }
 
 impl Hold {
@@ -51,8 +54,20 @@ impl Hold {
 
 impl Release {
     pub fn run(&self, global: &Global) -> Result<u8, Failure> {
-        both(global, &self.peer, "release", "")
+        let what = match self.abandon_rollback {
+            true => "abandon",
+            false => "release",
+        };
+        both(global, &self.peer, what, "")
     }
+}
+
+/// What stood there before.
+#[derive(Debug, Clone, Default)]
+struct Was {
+    why: Option<String>,
+    /// A rollback that broke off.
+    undoing: Option<String>,
 }
 
 /// Does it on this host, then on the peer; a peer that is away is said, and its half stays as it is.
@@ -70,8 +85,16 @@ fn both(global: &Global, name: &str, what: &str, why: &str) -> Result<u8, Failur
     );
     let here = here.map_err(|e| Failure::failed(format!("on {}: {e}", policy.site.name)))?;
     let there = far(&policy, peer, what, why);
+    let far_was = there.as_ref().ok().cloned().unwrap_or_default();
+    if let ("release", Some(run)) = (what, here.undoing.or(far_was.undoing)) {
+        return Err(Failure::refused(format!(
+            "a rollback of {0} broke off half-way, so {1} stays held; finish it: ubos-sync rollback {0} --apply\nor give it up, and the trees are taken as they are: ubos-sync release {1} --abandon-rollback",
+            neutral(&run),
+            peer.name
+        )));
+    }
     let verb = if what == "hold" { "held" } else { "released" };
-    let was = here.or_else(|| there.as_ref().ok().cloned().flatten());
+    let was = here.why.or(far_was.why);
     if global.json {
         out::json(&json!({
             "schema": SCHEMA, "command": what, "peer": peer.name, "outcome": verb, "was": was,
@@ -82,7 +105,7 @@ fn both(global: &Global, name: &str, what: &str, why: &str) -> Result<u8, Failur
             "{} and {} are {verb}",
             policy.site.name, peer.name
         ));
-        if let (Some(was), "release") = (&was, what) {
+        if let (Some(was), "release" | "abandon") = (&was, what) {
             out::line(&format!("  it said: {}", neutral(was)));
         }
     }
@@ -98,7 +121,7 @@ fn both(global: &Global, name: &str, what: &str, why: &str) -> Result<u8, Failur
     }
 }
 
-fn far(policy: &Policy, peer: &Peer, what: &str, why: &str) -> Result<Option<String>, String> {
+fn far(policy: &Policy, peer: &Peer, what: &str, why: &str) -> Result<Was, String> {
     let reach = peers::reach(policy, peer, "hold", true).map_err(|e| e.to_string())?;
     half(&reach.link, &peer.state_dir, policy, peer, what, why)
 }
@@ -111,10 +134,14 @@ fn half(
     peer: &Peer,
     what: &str,
     why: &str,
-) -> Result<Option<String>, String> {
+) -> Result<Was, String> {
     let id = pair_id(&policy.site.name, &peer.name);
     let body = link
-        .call(remote::HOLD, &[state, &id, what, why], &[])
+        .call(remote::HOLD, &[state, &id, what, why, ""], &[])
         .map_err(|e| e.to_string())?;
-    Ok(remote::value(&body, "was").map(str::to_owned))
+    let get = |key| remote::value(&body, key).map(str::to_owned);
+    Ok(Was {
+        why: get("was"),
+        undoing: get("undoing"),
+    })
 }

@@ -1,6 +1,6 @@
 //! `rollback`: puts both replicas back to how they were before a run; dry unless `--apply`.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,14 +9,15 @@ use super::args::Global;
 use super::failure::Failure;
 use super::out;
 use super::sync::tell;
-use crate::audit::store::{AuditError, Store};
+use crate::audit::store::Store;
 use crate::host::{policy_file, signals};
-use crate::lanes::flow::{self, Ended, Setup};
-use crate::lanes::{peers, truth, undo};
-use crate::model::exit;
+use crate::lanes::flow::{self, Ended, Run, Setup};
+use crate::lanes::undo::history::{self, No};
+use crate::lanes::undo::{self, Undone};
+use crate::lanes::{peers, truth};
 use crate::model::policy::Policy;
-use crate::model::record::{Lane, Mode, Outcome, Record, ResultWord, TruthLane};
-use crate::model::words::word;
+use crate::model::progress::Progress;
+use crate::model::record::{Lane, Mode, Outcome, Record, TruthLane};
 
 /// Put every replica back to its state before a run (a dry run unless --apply is given)
 #[derive(Debug, Args)]
@@ -45,47 +46,24 @@ impl Rollback {
     pub fn run(&self, global: &Global) -> Result<u8, Failure> {
         let policy = policy_file::load(global.policy.as_deref())?;
         let store = Store::open(&policy.audit.dir).map_err(|e| Failure::failed(e.to_string()))?;
-        let asked = self
-            .to
-            .as_ref()
-            .or(self.run.as_ref())
-            .map_or("last", String::as_str);
-        let chosen = store.get(asked).map_err(|e| match e {
-            AuditError::Unknown { .. } | AuditError::Ambiguous { .. } => {
-                Failure::usage(format!("{e}; nothing was touched"))
-            }
-            other => Failure::failed(other.to_string()),
+        let wish = history::Wish {
+            run: self
+                .to
+                .as_ref()
+                .or(self.run.as_ref())
+                .map_or("last", String::as_str),
+            down_to: self.to.is_some(),
+            force: self.force,
+        };
+        let runs = history::choose(&store, &policy, wish).map_err(|no| match no {
+            No::Unknown(why) => Failure::usage(why),
+            No::Refused(why) => Failure::refused(why),
+            No::Unreadable(e) => Failure::failed(e.to_string()),
         })?;
-        let chosen = match self.run.as_deref() {
-            Some("last") => last_applied(&store, chosen)?,
-            _ => chosen,
-        };
-        can_be(&chosen)?;
-        let newer = newer_than(&store, &chosen)?;
-        let runs = match (&self.to, newer.is_empty()) {
-            (Some(_), _) => newer.into_iter().chain([chosen]).collect(),
-            (None, true) => vec![chosen],
-            (None, false) => return Err(Failure::refused(in_the_way(&newer, &chosen))),
-        };
         signals::listen();
-        let mut code = exit::DONE;
-        for record in &runs {
-            code = self.one(&policy, record, global)?;
-            if code != exit::DONE {
-                break;
-            }
-        }
-        Ok(code)
-    }
-
-    fn one(&self, policy: &Policy, record: &Record, global: &Global) -> Result<u8, Failure> {
         let progress = out::progress(global);
-        let mut repeat = Vec::new();
-        if let Some(policy) = &global.policy {
-            repeat.extend(["--policy".to_owned(), policy.display().to_string()]);
-        }
         let setup = Setup {
-            policy,
+            policy: &policy,
             command: "rollback",
             mode: if self.apply {
                 Mode::Apply
@@ -95,146 +73,75 @@ impl Rollback {
             reason: "manual",
             wait: global.wait.unwrap_or(Duration::ZERO),
             is_check: false,
-            repeat,
+            repeat: self.repeat(global),
         };
-        let record = flow::recorded(&setup, |run| {
-            let mut all = Ended::default();
-            for lane in lanes_of(record) {
-                let Some(peer) = policy.peers.iter().find(|p| p.name == lane.peer) else {
-                    let mut lost = TruthLane::new(&lane.peer);
-                    lost.message =
-                        Some("the policy has no such peer any more; nothing was touched".into());
-                    all.lanes.push(Lane::Truth(lost));
-                    continue;
-                };
-                match peers::reach(policy, peer, run.id, false) {
-                    Ok(reach) => all.extend(undo::run(
-                        &undo::Request {
-                            policy,
-                            peer,
-                            reach: &reach,
-                            undone: &record.run,
-                            lane,
-                            allow: &global.allow,
-                            apply: self.apply,
-                            force: self.force,
-                            progress: progress.as_ref(),
-                        },
-                        run,
-                    )),
-                    Err(e) => all.extend(truth::run::not_begun(peer, &e)),
-                }
-            }
-            all
-        })
-        .map_err(|e| Failure::failed(format!("{e:#}")))?;
+        let work = |run: &Run| self.work(&policy, &runs, global, progress.as_ref(), run);
+        let record = flow::recorded(&setup, work).map_err(|e| Failure::failed(format!("{e:#}")))?;
         progress.done();
         Ok(tell(&record, global, false, self.all))
     }
-}
 
-/// The lanes of a run that changed something.
-fn lanes_of(record: &Record) -> impl Iterator<Item = &TruthLane> {
-    record.lanes.iter().filter_map(|l| match l {
-        Lane::Truth(t) if t.changes.iter().any(|c| c.result == ResultWord::Done) => Some(t),
-        _ => None,
-    })
-}
-
-fn can_be(record: &Record) -> Result<(), Failure> {
-    let run = word(&record.run);
-    if record.mode == Mode::DryRun {
-        return Err(Failure::refused(format!(
-            "{run} was a dry run: there is nothing to roll back"
-        )));
-    }
-    if lanes_of(record).next().is_some() {
-        return Ok(());
-    }
-    let logs = record
-        .lanes
-        .iter()
-        .any(|l| matches!(l, Lane::Log(l) if l.outcome == Outcome::Applied));
-    Err(Failure::refused(match logs {
-        true => format!(
-            "{run} only pulled logs, which keep every byte they ever had; nothing was touched"
-        ),
-        false => format!("{run} changed no file: there is nothing to roll back"),
-    }))
-}
-
-/// The newest run that changed something, when `last` is asked for.
-fn last_applied(store: &Store, newest: Record) -> Result<Record, Failure> {
-    let summaries = store.list().map_err(|e| Failure::failed(e.to_string()))?;
-    for s in summaries {
-        let applied = s
-            .facts
-            .as_ref()
-            .is_some_and(|f| f.mode == Mode::Apply && f.changes > 0);
-        if applied
-            && let Ok(record) = store.read(&s.run)
-            && lanes_of(&record).next().is_some()
-        {
-            return Ok(record);
+    fn repeat(&self, global: &Global) -> Vec<String> {
+        let policy = global.policy.iter();
+        let mut words: Vec<String> = policy
+            .flat_map(|p| ["--policy".to_owned(), p.display().to_string()])
+            .collect();
+        match &self.to {
+            Some(to) => words.extend(["--to".to_owned(), to.clone()]),
+            None => words.extend(self.run.clone()),
         }
-    }
-    Ok(newest)
-}
-
-/// Runs after this one that changed something with the same peers and were not rolled back, newest first.
-fn newer_than(store: &Store, chosen: &Record) -> Result<Vec<Record>, Failure> {
-    let summaries = store.list().map_err(|e| Failure::failed(e.to_string()))?;
-    // Runs of one second are told apart by their place in the chain, not by their names.
-    let stamp = |run: &str| run.split('-').next().unwrap_or_default().to_owned();
-    let mut later = Vec::new();
-    for s in summaries {
-        if stamp(&s.run) < stamp(&chosen.run) {
-            break;
+        if self.force {
+            words.push("--force".to_owned());
         }
-        let applied = s
-            .facts
-            .as_ref()
-            .is_some_and(|f| f.mode == Mode::Apply && f.changes > 0);
-        let record = applied.then(|| store.read(&s.run).ok()).flatten();
-        later.extend(record.filter(|r| r.sequence > chosen.sequence));
+        words
     }
-    later.sort_by_key(|r| std::cmp::Reverse(r.sequence));
-    let mut undone: HashSet<String> = HashSet::new();
-    let mut newer = Vec::new();
-    for record in later {
-        let taken_back = undone.contains(&record.run);
-        let whole = matches!(record.outcome, Outcome::Applied | Outcome::InSync);
-        let undoes: Vec<String> = lanes_of(&record).filter_map(|t| t.undoes.clone()).collect();
-        if !undoes.is_empty() && whole {
-            // A rollback and what it undid cancel out; one that was itself undone counts as never made.
-            if !taken_back {
-                undone.extend(undoes);
+
+    /// Peer by peer, everything that the runs did to it.
+    fn work(
+        &self,
+        policy: &Policy,
+        runs: &[Record],
+        global: &Global,
+        progress: &dyn Progress,
+        run: &Run,
+    ) -> Ended {
+        let mut by_peer: BTreeMap<&str, Vec<Undone>> = BTreeMap::new();
+        for record in runs {
+            for lane in history::lanes_of(record) {
+                by_peer.entry(&lane.peer).or_default().push(Undone {
+                    run: &record.run,
+                    lane,
+                    died: history::died(record),
+                });
             }
-            continue;
         }
-        let peers: Vec<&str> = lanes_of(chosen).map(|t| t.peer.as_str()).collect();
-        if !taken_back && lanes_of(&record).any(|t| peers.contains(&t.peer.as_str())) {
-            newer.push(record);
+        let mut all = Ended::default();
+        for (name, runs) in by_peer {
+            let Some(peer) = policy.peers.iter().find(|p| p.name == name) else {
+                let mut lost = TruthLane::new(name);
+                lost.outcome = Outcome::Failed;
+                lost.message =
+                    Some("the policy has no such peer any more; nothing was touched".into());
+                all.lanes.push(Lane::Truth(lost));
+                continue;
+            };
+            match peers::reach(policy, peer, run.id, false) {
+                Ok(reach) => all.extend(undo::run(
+                    &undo::Request {
+                        policy,
+                        peer,
+                        reach: &reach,
+                        runs,
+                        allow: &global.allow,
+                        apply: self.apply,
+                        force: self.force,
+                        progress,
+                    },
+                    run,
+                )),
+                Err(e) => all.extend(truth::run::not_begun(peer, &e)),
+            }
         }
+        all
     }
-    if undone.contains(&chosen.run) {
-        return Err(Failure::refused(format!(
-            "{} has been rolled back already; nothing was touched",
-            word(&chosen.run)
-        )));
-    }
-    Ok(newer)
-}
-
-fn in_the_way(newer: &[Record], chosen: &Record) -> String {
-    let names: Vec<String> = newer
-        .iter()
-        .take(10)
-        .map(|r| format!("  {}", word(&r.run)))
-        .collect();
-    format!(
-        "runs after {0} changed the same replicas:\n{1}\nroll all of them back in one go: ubos-sync rollback --to {0}",
-        word(&chosen.run),
-        names.join("\n")
-    )
 }

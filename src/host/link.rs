@@ -147,11 +147,21 @@ impl Link {
         parameters: &[&str],
         data: &[u8],
     ) -> Result<(Vec<u8>, String), LinkError> {
+        self.call_with(script, parameters, &|_| data.to_vec())
+    }
+
+    /// As [`Link::call`], for data whose parts are told apart by the nonce.
+    pub fn call_with(
+        &self,
+        script: &str,
+        parameters: &[&str],
+        data: &dyn Fn(&str) -> Vec<u8>,
+    ) -> Result<(Vec<u8>, String), LinkError> {
         let nonce = nonce();
         let mut all = vec![nonce.as_str()];
         all.extend(parameters);
         let mut stdin = remote::encode(script, &all).ok_or_else(|| self.unsendable())?;
-        stdin.extend_from_slice(data);
+        stdin.extend_from_slice(&data(&nonce));
         let out = process::run(&self.invocation(false), stdin).map_err(|e| {
             LinkError::failed(
                 format!("cannot start a shell for {}: {e}", self.name),

@@ -41,6 +41,8 @@ pub struct Facts {
     pub rules_before: Option<String>,
     pub rules_now: String,
     pub held: Option<String>,
+    /// The run that a rollback was taking back when it broke off.
+    pub undoing: Option<String>,
     /// State paths in the plan or in the engine's list.
     pub leaks: Vec<String>,
     pub marker_name: String,

@@ -45,6 +45,10 @@ pub const NAMES: [&str; 12] = [
     "held",
 ];
 
+/// These no `--allow` waives.
+const LEAK: &str = "state_leak";
+const UNDOING: &str = "rollback";
+
 /// Looks at everything; either the plan may be applied, or all the reasons why not.
 pub fn guard(
     plan: TruthPlan,
@@ -74,6 +78,7 @@ pub fn before_plan(facts: &Facts) -> Vec<Finding> {
     f.extend(first_sync(facts));
     f.extend(clock_skew(facts));
     f.extend(rules_changed(facts));
+    f.extend(undoing(facts));
     f.extend(held(facts));
     f
 }
@@ -84,7 +89,7 @@ pub fn waive(mut findings: Vec<Finding>, allow: &[String], facts: &Facts) -> Vec
     let absent = hosts(facts).iter().any(|h| h.real_root.is_none());
     for f in &mut findings {
         f.peer = Some(facts.peer.clone());
-        let stays = f.guard == "state_leak" || (absent && f.guard == "roots");
+        let stays = [LEAK, UNDOING].contains(&f.guard.as_str()) || (absent && f.guard == "roots");
         if f.severity == Severity::Refuse && !stays && allow.contains(&f.guard) {
             f.severity = Severity::Waived;
         }
@@ -321,6 +326,18 @@ fn rules_changed(facts: &Facts) -> Vec<Finding> {
         )],
         _ => Vec::new(),
     }
+}
+
+/// A tree that is half rolled back must not be taken for what somebody wanted.
+fn undoing(facts: &Facts) -> Vec<Finding> {
+    let unfinished = |run: &String| {
+        refuse(
+            UNDOING,
+            format!("a rollback of {run} broke off half-way"),
+            format!("ubos-sync rollback {run} --apply"),
+        )
+    };
+    facts.undoing.iter().map(unfinished).collect()
 }
 
 fn held(facts: &Facts) -> Vec<Finding> {

@@ -22,6 +22,7 @@ pub mod reconcile;
 pub mod record;
 pub mod rules;
 pub mod scope;
+pub mod snapshot;
 pub mod text;
 pub mod time;
 pub mod tree;

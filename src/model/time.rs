@@ -16,6 +16,12 @@ pub fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// Where a run stands among others: its second, then what its last part says of the fraction of that second.
+pub fn run_order(run: &str) -> (&str, &str) {
+    let stamp = run.split('-').next().unwrap_or(run);
+    (stamp, run.rsplit('-').next().unwrap_or(run))
+}
+
 /// `20251007T120000Z`
 pub fn run_stamp(at: DateTime<Utc>) -> String {
     at.format("%Y%m%dT%H%M%SZ").to_string()

@@ -40,9 +40,9 @@ pub struct TruthLane {
     pub generation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<i64>,
-    /// The run that this one took back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undoes: Option<String>,
+    /// The runs that this one took back, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undoes: Vec<String>,
 }
 
 impl TruthLane {
@@ -62,7 +62,7 @@ impl TruthLane {
             kept: vec![],
             generation: None,
             skew_ms: None,
-            undoes: None,
+            undoes: vec![],
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The way back: from what a run changed, and what is there now, to what has to be put back. Pure.
+//! The way back: from what runs changed, and what is there now, to what has to be put back. Pure.
 //!
 //! Invariant: a path that is not what the run made it is never touched, unless it already is what it was before.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::path::RelPath;
 use super::plan::Side;
@@ -10,7 +11,7 @@ use super::record::{ChangeDoc, EntryDoc, ResultWord, TruthLane};
 use super::text::neutral_bytes;
 use super::tree::{Stat, What};
 
-/// One path that the run changed, as it has to become again.
+/// One path that runs changed, as it has to become again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Back {
     pub path: RelPath,
@@ -19,6 +20,10 @@ pub struct Back {
     pub after: Option<EntryDoc>,
     /// What it was before; `None`: nothing was there.
     pub before: Option<EntryDoc>,
+    /// The run in whose folder the earlier version lies.
+    pub from: String,
+    /// Between two of the runs somebody changed it: the way back ends there.
+    pub cut: bool,
 }
 
 /// What is at a path now.
@@ -44,16 +49,22 @@ pub struct Action {
     pub what: &'static str,
     pub mode: String,
     pub time: String,
+    /// The run in whose folder the content lies.
+    pub from: String,
     pub path: RelPath,
 }
 
-/// Everything that a lane's run did and that can be taken back; `None` for a name that cannot be read back.
-pub fn of_lane(lane: &TruthLane) -> Option<Vec<Back>> {
-    let done = lane.changes.iter().filter(|c| c.result == ResultWord::Done);
-    done.map(back).collect()
+/// Everything that a run did to one peer and that can be taken back; `None` for a name that cannot be read back. Of a run that
+/// died nobody knows how far it came: each of its changes may have been made.
+pub fn of_lane(run: &str, lane: &TruthLane, died: bool) -> Option<Vec<Back>> {
+    let made = lane
+        .changes
+        .iter()
+        .filter(|c| c.result == ResultWord::Done || (died && c.result != ResultWord::Skipped));
+    made.map(|c| back(run, c)).collect()
 }
 
-fn back(c: &ChangeDoc) -> Option<Back> {
+fn back(run: &str, c: &ChangeDoc) -> Option<Back> {
     let bytes = match &c.path_hex {
         Some(hex) => (0..hex.len() / 2)
             .map(|i| u8::from_str_radix(hex.get(i * 2..i * 2 + 2)?, 16).ok())
@@ -69,14 +80,57 @@ fn back(c: &ChangeDoc) -> Option<Back> {
         },
         after: c.source.clone(),
         before: c.target.clone(),
+        from: run.to_owned(),
+        cut: false,
     })
 }
 
-pub fn fate(back: &Back, now: Option<&Now>) -> Fate {
+/// Several runs taken back at once, given newest first: of each path the newest tells what is there, the oldest what to put
+/// back. Where an older run did not leave what a newer one found, somebody's edit lay in between, and the way back ends at it.
+pub fn compose(runs: Vec<Vec<Back>>) -> Vec<Back> {
+    let mut all: BTreeMap<(bool, RelPath), Back> = BTreeMap::new();
+    for older in runs.into_iter().flatten() {
+        let key = (older.side == Side::Peer, older.path.clone());
+        match all.get_mut(&key) {
+            None => {
+                all.insert(key, older);
+            }
+            Some(newer) if newer.cut => {}
+            Some(newer) if same(&newer.before, &older.after) => {
+                newer.before = older.before;
+                newer.from = older.from;
+            }
+            // It broke off before it came to this path, or somebody had put it back already.
+            Some(newer) if same(&newer.before, &older.before) => {}
+            Some(newer) => newer.cut = true,
+        }
+    }
+    all.into_values().collect()
+}
+
+/// Whether two documents tell of the same version, up to its times.
+fn same(a: &Option<EntryDoc>, b: &Option<EntryDoc>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            a.r#type == b.r#type && a.hash == b.hash && a.link == b.link && a.mode == b.mode
+        }
+        (a, b) => a.is_none() && b.is_none(),
+    }
+}
+
+/// `resumed`: an earlier attempt to take the same run back broke off on this host, so what it may have left half-done (gone
+/// already, or back but for its mode and time) is not taken for an edit.
+pub fn fate(back: &Back, now: Option<&Now>, resumed: bool) -> Fate {
     if is(&back.before, now, true) {
         return Fate::Already;
     }
-    match is(&back.after, now, false) {
+    let half_done = || match (&back.before, now) {
+        (Some(_), None) => true,
+        (Some(b), Some(n)) if b.r#type == "directory" => n.stat.what == What::Dir,
+        (Some(b), Some(n)) => b.r#type == "file" && b.hash.is_some() && b.hash == n.hash,
+        (None, _) => false,
+    };
+    match is(&back.after, now, false) || (resumed && half_done()) {
         true => Fate::Restore,
         false => Fate::Edited,
     }
@@ -104,28 +158,43 @@ fn is(version: &Option<EntryDoc>, now: Option<&Now>, exactly: bool) -> bool {
     }
 }
 
-/// The lines for one side, in an order in which each can be done: what is in the way goes first (the deepest first), then
-/// directories come (the highest first), then what lies in them.
-pub fn actions(all: &[&Back]) -> Vec<Action> {
-    let mut out: Vec<(u8, Reverse<usize>, usize, Action)> = Vec::new();
+/// The phases of putting back: each can be done when those before it are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Closed directories become writable for what follows.
+    Open,
+    Remove,
+    RemoveDir,
+    MakeDir,
+    Lay,
+    /// Modes and times, from the bottom up: a directory is closed when all below it is done.
+    Finish,
+}
+
+/// The lines for one side, in an order in which each can be done. `kept` tells what the folder of the run holds of a path: where
+/// that has the right mode and time, nothing is left to mend.
+pub fn actions<'a>(all: &[&Back], kept: &dyn Fn(&Back) -> Option<&'a Now>) -> Vec<Action> {
+    let mut out: Vec<(Phase, Reverse<usize>, usize, Action)> = Vec::new();
     for b in all {
         let depth = b.path.ancestors().count();
         let kind = |d: &Option<EntryDoc>| d.as_ref().map(|d| d.r#type.clone());
         let (before, after) = (kind(&b.before), kind(&b.after));
-        let mut add = |phase: u8, what: &'static str| {
+        let mut add = |phase: Phase, what: &'static str| {
             let doc = b.before.as_ref();
-            // What goes is taken from the bottom up, what comes from the top down.
-            let (up, down) = if phase < 2 { (depth, 0) } else { (0, depth) };
+            let up = matches!(phase, Phase::Remove | Phase::RemoveDir | Phase::Finish);
+            let with_time = doc.is_some_and(|d| d.r#type != "directory");
             out.push((
                 phase,
-                Reverse(up),
-                down,
+                Reverse(if up { depth } else { 0 }),
+                if up { 0 } else { depth },
                 Action {
                     what,
-                    mode: doc
-                        .and_then(|d| d.mode.clone())
-                        .unwrap_or_else(|| "0644".into()),
-                    time: doc.and_then(|d| d.mtime.clone()).unwrap_or_default(),
+                    mode: doc.and_then(|d| d.mode.clone()).unwrap_or_default(),
+                    time: doc
+                        .and_then(|d| d.mtime.clone())
+                        .filter(|_| with_time)
+                        .unwrap_or_default(),
+                    from: b.from.clone(),
                     path: b.path.clone(),
                 },
             ));
@@ -136,19 +205,35 @@ pub fn actions(all: &[&Back]) -> Vec<Action> {
             .zip(b.after.as_ref())
             .is_some_and(|(x, y)| x.r#type == y.r#type && x.hash == y.hash && x.link == y.link);
         match (before.as_deref(), after.as_deref()) {
-            (Some("directory"), Some("directory")) => add(4, "meta"),
-            (Some("file"), Some("file")) if same_content => add(4, "meta"),
+            (Some("directory"), Some("directory")) => {
+                add(Phase::Open, "open");
+                add(Phase::Finish, "meta");
+            }
+            (Some("file"), Some("file")) if same_content => add(Phase::Finish, "meta"),
             (Some("link"), Some("link")) if same_content => {}
             (before, after) => {
                 match after {
-                    Some("directory") => add(1, "rmdir"),
-                    Some(_) if before.is_none() || before == Some("directory") => add(0, "remove"),
+                    Some("directory") => add(Phase::RemoveDir, "rmdir"),
+                    Some(_) if before.is_none() || before == Some("directory") => {
+                        add(Phase::Remove, "remove");
+                    }
                     _ => {}
                 }
                 match before {
-                    Some("directory") => add(2, "mkdir"),
-                    Some("link") => add(3, "link"),
-                    Some(_) => add(3, "file"),
+                    Some("directory") => {
+                        add(Phase::MakeDir, "mkdir");
+                        add(Phase::Finish, "meta");
+                    }
+                    Some(kind) => {
+                        add(Phase::Lay, "lay");
+                        let whole = kept(b).is_some_and(|k| is(&b.before, Some(k), true));
+                        match kind {
+                            "file" if !whole => add(Phase::Finish, "meta"),
+                            // The engine's copy of a link has a time of its own.
+                            "link" => add(Phase::Finish, "linktime"),
+                            _ => {}
+                        }
+                    }
                     None => {}
                 }
             }
@@ -179,6 +264,8 @@ mod tests {
             side: Side::Peer,
             before,
             after,
+            from: "R".into(),
+            cut: false,
         }
     }
 
@@ -197,7 +284,7 @@ mod tests {
             b("swap", file(), dir()),
             b("swap/in", None, file()),
         ];
-        let lines: Vec<String> = actions(&all.iter().collect::<Vec<_>>())
+        let lines: Vec<String> = actions(&all.iter().collect::<Vec<_>>(), &|_| None)
             .iter()
             .map(|a| format!("{} {}", a.what, a.path))
             .collect();
@@ -210,10 +297,14 @@ mod tests {
                 "rmdir new",
                 "rmdir swap",
                 "mkdir old",
-                "file edited",
-                "file swap",
-                "file old/g",
-                "meta moded"
+                "lay edited",
+                "lay swap",
+                "lay old/g",
+                "meta old/g",
+                "meta edited",
+                "meta moded",
+                "meta old",
+                "meta swap"
             ]
         );
     }
@@ -236,13 +327,37 @@ mod tests {
             },
             hash: Some(hash.into()),
         };
-        assert_eq!(fate(&back, Some(&now("new"))), Fate::Restore);
-        assert_eq!(fate(&back, Some(&now("old"))), Fate::Already);
-        assert_eq!(fate(&back, Some(&now("mine"))), Fate::Edited);
-        assert_eq!(fate(&back, None), Fate::Edited);
+        for resumed in [false, true] {
+            assert_eq!(fate(&back, Some(&now("new")), resumed), Fate::Restore);
+            assert_eq!(fate(&back, Some(&now("old")), resumed), Fate::Already);
+            assert_eq!(fate(&back, Some(&now("mine")), resumed), Fate::Edited);
+        }
+        assert_eq!(fate(&back, None, false), Fate::Edited);
         let deleted = b("f", Some(doc("file", "old", "0644")), None);
-        assert_eq!(fate(&deleted, None), Fate::Restore);
-        assert_eq!(fate(&deleted, Some(&now("born"))), Fate::Edited);
+        assert_eq!(fate(&deleted, None, false), Fate::Restore);
+        assert_eq!(fate(&deleted, Some(&now("born")), false), Fate::Edited);
+        // What an attempt that broke off had taken away already is not somebody's wish.
+        assert_eq!(fate(&back, None, true), Fate::Restore);
+    }
+
+    #[test]
+    fn several_runs_go_back_to_the_oldest_and_stop_at_an_edit_between_them() {
+        let v = |hash: &str| Some(doc("file", hash, "0644"));
+        let of = |run: &str, before: &str, after: &str| Back {
+            from: run.into(),
+            ..b("f", v(before), v(after))
+        };
+        let whole = compose(vec![
+            vec![of("2", "one", "two")],
+            vec![of("1", "zero", "one")],
+        ]);
+        let seen = |b: &Back| (b.before.clone(), b.after.clone(), b.from.clone(), b.cut);
+        assert_eq!(seen(&whole[0]), (v("zero"), v("two"), "1".into(), false));
+        let cut = compose(vec![
+            vec![of("2", "mine", "two")],
+            vec![of("1", "zero", "one")],
+        ]);
+        assert_eq!(seen(&cut[0]), (v("mine"), v("two"), "2".into(), true));
     }
 
     #[test]
@@ -262,6 +377,6 @@ mod tests {
         );
         change.path = "../../etc/passwd".into();
         lane.changes = vec![change];
-        assert_eq!(of_lane(&lane), None);
+        assert_eq!(of_lane("R", &lane, false), None);
     }
 }

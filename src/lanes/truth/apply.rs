@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::audit::store::OpenRun;
+use crate::host::clock;
 use crate::host::link::LinkError;
 use crate::lanes::truth::commit::{self, Generation};
 use crate::lanes::truth::engine::{self, EngineError, Job};
@@ -20,6 +21,8 @@ use crate::model::path::RelPath;
 use crate::model::plan::{Change, Side, TruthPlan};
 use crate::model::record::{KeptDoc, ResultWord};
 use crate::model::scope::{CHUNK, Item};
+use crate::model::snapshot::Snapshot;
+use crate::model::time;
 use crate::model::tree::{Stat, Tree, What};
 use crate::tool::remote;
 
@@ -83,7 +86,7 @@ pub fn apply(
     // Both at once: a plan that was laid down and then proves to be overtaken goes with the folder of the run.
     let first = &work.scope.items[..start_of_rest(&work)];
     let (still, armed) = std::thread::scope(|s| {
-        let armed = s.spawn(|| arm(&p.pair, request.run, &plan, &work));
+        let armed = s.spawn(|| arm(&p, request, &plan, &work));
         let still = unmoved(&p, first);
         (still, joined(armed))
     });
@@ -229,12 +232,13 @@ fn sweep_up(p: &Proposal) {
     }
 }
 
-fn arm(pair: &Pair, run: &str, plan: &TruthPlan, work: &Work) -> Result<Armed, LinkError> {
+fn arm(p: &Proposal, request: &Request, plan: &TruthPlan, work: &Work) -> Result<Armed, LinkError> {
+    let snapshot = snapshot(p, request, plan);
     let one = |side: Side| {
         let host = if side == Side::Local {
-            &pair.local
+            &p.pair.local
         } else {
-            &pair.peer
+            &p.pair.peer
         };
         let copies: Vec<String> = plan
             .changes
@@ -243,15 +247,22 @@ fn arm(pair: &Pair, run: &str, plan: &TruthPlan, work: &Work) -> Result<Armed, L
             .map(|c| remote::octal(c.path.as_bytes()))
             .collect();
         let n = copies.len().to_string();
-        let mut parameters: Vec<&str> =
-            vec![&host.state_given, &host.root_given, &pair.id, run, &n];
+        let mut parameters: Vec<&str> = vec![
+            &host.state_given,
+            &host.root_given,
+            &p.pair.id,
+            request.run,
+            &n,
+        ];
         parameters.extend(copies.iter().map(String::as_str));
+        let data = |nonce: &str| {
+            let mut data = base::pending_bytes(plan, Side::Local);
+            data.extend_from_slice(format!("{nonce} SNAPSHOT\n").as_bytes());
+            data.extend_from_slice(&snapshot);
+            data
+        };
         host.link
-            .call(
-                remote::ARM,
-                &parameters,
-                &base::pending_bytes(plan, Side::Local),
-            )
+            .call_with(remote::ARM, &parameters, &data)
             .map(|_| ())
     };
     std::thread::scope(|s| {
@@ -265,6 +276,18 @@ fn arm(pair: &Pair, run: &str, plan: &TruthPlan, work: &Work) -> Result<Armed, L
         })
     })?;
     Ok(Armed(()))
+}
+
+/// One line, since line breaks in it are escaped.
+fn snapshot(p: &Proposal, request: &Request, plan: &TruthPlan) -> Vec<u8> {
+    let names = [p.pair.local.name.as_str(), p.pair.peer.name.as_str()];
+    let now = time::rfc3339(clock::now());
+    let mut snapshot = Snapshot::of(request.run, &now, names, plan);
+    snapshot.before.clone_from(&p.base.generation);
+    snapshot.files = [&p.local, &p.peer].map(|r| r.entries.len());
+    let mut bytes = serde_json::to_vec(&snapshot).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
 }
 
 /// How many items the first engine was given.

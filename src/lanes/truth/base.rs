@@ -17,6 +17,7 @@ use crate::model::path::RelPath;
 use crate::model::plan::{Side, TruthPlan};
 use crate::model::reconcile::Replica;
 use crate::model::text::hex;
+use crate::model::time::run_order;
 use crate::tool::{remote, unison};
 
 /// The base of this run.
@@ -189,7 +190,7 @@ pub fn unfinished(pair: &Pair) -> Result<Vec<Unfinished>, LinkError> {
         .iter()
         .chain(&pair.peer.said.pending)
         .collect();
-    runs.sort();
+    runs.sort_by(|a, b| run_order(a).cmp(&run_order(b)));
     runs.dedup();
     let mut out = Vec::new();
     for run in runs {

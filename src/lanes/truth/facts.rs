@@ -40,6 +40,12 @@ pub fn before(policy: &Policy, pair: &Pair, base: &Base, clocks: &Clocks) -> Fac
             .cloned(),
         rules_now: policy.truth.rules.digest(),
         held: pair.local.said.held.clone().or(pair.peer.said.held.clone()),
+        undoing: pair
+            .local
+            .said
+            .undoing
+            .clone()
+            .or(pair.peer.said.undoing.clone()),
         leaks: Vec::new(),
         marker_name: policy.guards.marker.clone(),
     }

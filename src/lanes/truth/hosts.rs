@@ -50,6 +50,8 @@ pub struct Said {
     pub pending: Vec<String>,
     pub synced: bool,
     pub held: Option<String>,
+    /// The run that a rollback was taking back when it broke off.
+    pub undoing: Option<String>,
     /// Includes that are reached through a link.
     pub through: Vec<String>,
     /// Its clock when it spoke, and ours when the connection began and when the answer was there.
@@ -356,6 +358,7 @@ fn parse_said(body: &[u8]) -> Said {
         pending: remote::values(body, "pending").map(str::to_owned).collect(),
         synced: remote::value(body, "synced").is_some(),
         held: get("heldby"),
+        undoing: get("undoing"),
         through: remote::values(body, "through").map(str::to_owned).collect(),
         clock: remote::value(body, "clock").and_then(|v| facts::seconds(v.as_bytes())),
         swept_at: remote::value(body, "swept")

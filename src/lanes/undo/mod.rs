@@ -1,9 +1,14 @@
-//! Rolling one run of the two-way lane back: both replicas, and what the pair remembers of each other.
+//! Taking runs of the two-way lane back: both replicas, and what the pair remembers of each other.
 //!
 //! Invariants: a path that was edited since the run is never overwritten (with `force` the edit moves aside under a name of its
-//! own); the pair is held before the first effect, so that no other run takes a half-restored tree for anybody's wish; what the
-//! rollback itself replaces is kept in its own run folder, so that it can be rolled back too; an interrupted rollback is simply
-//! run again.
+//! own); before the first effect both hosts hold the pair and know what is being taken back, so that no other run takes a
+//! half-restored tree for anybody's wish; what the rollback itself replaces is kept in its own run folder, so that it can be
+//! rolled back too; an interrupted rollback is simply run again.
+
+pub mod history;
+mod report;
+mod restore;
+mod survey;
 
 use crate::host::link::LinkError;
 use crate::host::{clock, process};
@@ -17,16 +22,28 @@ use crate::model::guards;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
 use crate::model::record::{Lane, Outcome, TruthLane};
+use crate::model::text::neutral;
 use crate::model::time;
+use report::{describe, tell};
+use restore::{Mark, forget, mark, restore};
+use survey::{Step, subject, survey};
+
+/// A run that is taken back, and what it did with the peer.
+#[derive(Debug, Clone, Copy)]
+pub struct Undone<'a> {
+    pub run: &'a str,
+    pub lane: &'a TruthLane,
+    /// It broke off, so nobody knows which of its changes were made.
+    pub died: bool,
+}
 
 /// What is asked for.
 pub struct Request<'a> {
     pub policy: &'a Policy,
     pub peer: &'a Peer,
     pub reach: &'a Reach,
-    /// The run that is taken back, and what it did with this peer.
-    pub undone: &'a str,
-    pub lane: &'a TruthLane,
+    /// Newest first.
+    pub runs: Vec<Undone<'a>>,
     pub allow: &'a [String],
     pub apply: bool,
     /// Edits since the run move aside instead of being left.
@@ -34,13 +51,17 @@ pub struct Request<'a> {
     pub progress: &'a dyn Progress,
 }
 
-mod report;
-mod restore;
-mod survey;
+impl Request<'_> {
+    /// The run that names the rollback: before it is where things go back to.
+    fn oldest(&self) -> &str {
+        self.runs.last().map_or("", |r| r.run)
+    }
 
-use report::{describe, tell};
-use restore::{forget, hold, restore};
-use survey::{Step, subject, survey};
+    fn again(&self) -> String {
+        let to = if self.runs.len() > 1 { "--to " } else { "" };
+        format!("ubos-sync rollback {to}{} --apply", self.oldest())
+    }
+}
 
 /// Why there is nothing to show.
 enum Stop {
@@ -55,9 +76,24 @@ impl From<LinkError> for Stop {
     }
 }
 
+impl From<OpenError> for Stop {
+    fn from(e: OpenError) -> Self {
+        match e {
+            OpenError::Locked(holder) => Stop::Locked(holder.on, holder.words),
+            OpenError::Offline { message, hint } => {
+                Stop::Link(LinkError::Offline { message, hint })
+            }
+            OpenError::Failed { message, hint } | OpenError::NoLock { message, hint } => {
+                Stop::Link(LinkError::Failed { message, hint })
+            }
+            OpenError::Stopped => Stop::Link(LinkError::Stopped),
+        }
+    }
+}
+
 pub fn run(request: &Request, run: &Run) -> Ended {
     let mut lane = TruthLane::new(&request.peer.name);
-    lane.undoes = Some(request.undone.to_owned());
+    lane.undoes = request.runs.iter().map(|r| r.run.to_owned()).collect();
     let mut findings = Vec::new();
     match roll(request, run, &mut lane) {
         Ok(warned) => findings = warned,
@@ -71,25 +107,21 @@ pub fn run(request: &Request, run: &Run) -> Ended {
         }
         Err(Stop::Link(e)) => {
             let (outcome, hint) = match &e {
-                LinkError::Offline { hint, .. } => (Outcome::Offline, Some(hint.clone())),
-                LinkError::Failed { .. } => (Outcome::Failed, None),
-                LinkError::Stopped => (Outcome::Interrupted, None),
+                LinkError::Offline { hint, .. } => (Outcome::Offline, hint.clone()),
+                LinkError::Failed { .. } => (Outcome::Failed, request.again()),
+                LinkError::Stopped => (Outcome::Interrupted, request.again()),
             };
             lane.outcome = outcome;
             lane.message = Some(format!(
                 "{e}; every file is whole, and the same command goes on from here"
             ));
-            lane.hint = hint.or_else(|| Some(again(request)));
+            lane.hint = Some(hint);
         }
     }
     Ended {
         lanes: vec![Lane::Truth(lane)],
         findings,
     }
-}
-
-fn again(request: &Request) -> String {
-    format!("ubos-sync rollback {} --apply", request.undone)
 }
 
 fn refuse(peer: &str, guard: &str, message: String, hint: String) -> Stop {
@@ -108,53 +140,50 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
         &format!("looking at {} and {}", policy.site.name, peer.name),
         None,
     );
-    let mut pair =
-        hosts::open(policy, peer, request.reach, run.id, "rollback").map_err(|e| match e {
-            OpenError::Locked(holder) => Stop::Locked(holder.on, holder.words),
-            OpenError::Offline { message, hint } => {
-                Stop::Link(LinkError::Offline { message, hint })
-            }
-            OpenError::Failed { message, hint } | OpenError::NoLock { message, hint } => {
-                Stop::Link(LinkError::Failed { message, hint })
-            }
-            OpenError::Stopped => Stop::Link(LinkError::Stopped),
-        })?;
+    let mut pair = hosts::open(policy, peer, request.reach, run.id, "rollback")?;
     let warned = guard(request, &mut pair)?;
-    let (backs, before) = subject(request, &pair)?;
-    let steps = survey(request, &pair, &backs)?;
+    let subject = subject(request, &pair)?;
+    let steps = survey(request, &pair, &subject.backs)?;
     describe(lane, &steps, &pair);
-    let (Some(_record), true) = (run.open, request.apply) else {
+    restore::room(request, &pair, &steps)?;
+    if run.open.is_none() || !request.apply {
         lane.outcome = match (steps.iter().any(Step::is_open), lane.left.is_empty()) {
             (true, true) => Outcome::Pending,
             (_, false) => Outcome::Partial,
             (false, true) => Outcome::InSync,
         };
         return Ok(warned);
-    };
+    }
     request.progress.phase("putting both sides back", None);
-    hold(
-        &pair,
-        &format!(
-            "the rollback of {} is under way, or broke off: {}",
-            request.undone,
-            again(request)
-        ),
-    )?;
+    let under_way = format!(
+        "the rollback of {} is under way, or broke off: {}",
+        request.oldest(),
+        request.again()
+    );
+    mark(&pair, Mark::Begin, &under_way, request.oldest())?;
     calm::forget(policy, &pair);
+    // Looked at again, now that whatever changes from here on is younger than the mark.
+    let steps = survey(request, &pair, &subject.backs)?;
     let bad = restore(request, &pair, run.id, &steps)?;
-    let after = survey(request, &pair, &backs)?;
+    let after = survey(request, &pair, &subject.backs)?;
     tell(lane, &steps, &after, &bad);
-    forget(request, &pair, run.id, before.as_ref())?;
+    if lane.outcome == Outcome::Failed {
+        lane.message = Some(
+            "not everything could be put back; every file is whole, and the pair stays held until the rollback is done"
+                .into(),
+        );
+        lane.hint = Some(request.again());
+        return Ok(warned);
+    }
+    forget(request, &pair, run.id, &subject, &after)?;
     lane.generation = Some(run.id.to_owned());
-    let at = time::rfc3339(clock::now());
-    hold(
-        &pair,
-        &format!(
-            "{} rolled {} back at {at}; released, the next run would do it again",
-            process::user(),
-            request.undone
-        ),
-    )?;
+    let done = format!(
+        "{} rolled {} back at {}; released, the next run would do it again",
+        neutral(&process::user()),
+        request.oldest(),
+        time::rfc3339(clock::now())
+    );
+    mark(&pair, Mark::End, &done, "")?;
     request.progress.done();
     lane.hint = Some(format!("ubos-sync release {}", peer.name));
     Ok(warned)
@@ -171,7 +200,25 @@ fn guard(request: &Request, pair: &mut Pair) -> Result<Vec<Finding>, Stop> {
     let known = facts::before(request.policy, pair, &base, &clocks);
     let mut found = guards::before_plan(&known);
     found.retain(|f| ["marker", "roots", "root_mode"].contains(&f.guard.as_str()));
-    let found = guards::waive(found, request.allow, &known);
+    let mut found = guards::waive(found, request.allow, &known);
+    for host in [&pair.local, &pair.peer] {
+        if let Some(other) = host
+            .said
+            .undoing
+            .as_ref()
+            .filter(|u| *u != request.oldest())
+        {
+            return Err(refuse(
+                &request.peer.name,
+                "rollback",
+                format!("a rollback of {other} broke off half-way on {}", host.name),
+                format!("ubos-sync rollback {other} --apply"),
+            ));
+        }
+    }
+    for f in &mut found {
+        f.peer = Some(request.peer.name.clone());
+    }
     match found.iter().any(|f| f.severity == Severity::Refuse) {
         true => Err(Stop::Refused(found)),
         false => Ok(found),

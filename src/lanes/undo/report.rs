@@ -1,5 +1,7 @@
 //! What a rollback would do, and what it did, as the record tells it.
 
+use std::collections::HashSet;
+
 use super::survey::{Step, host};
 use crate::lanes::truth::hosts::Pair;
 use crate::model::path::RelPath;
@@ -10,26 +12,28 @@ use crate::model::undo::{Back, Fate};
 pub(super) fn describe(lane: &mut TruthLane, steps: &[Step], pair: &Pair) {
     for step in steps {
         let b = step.back;
-        if step.fate == Fate::Already {
-            continue;
-        }
         let on = &host(pair, b.side).name;
-        let why = match (step.fate, &step.trouble) {
-            (_, Some(why)) => why.clone(),
-            (Fate::Edited, None) => {
-                format!("it was changed on {on} since that run; --force keeps the change beside it")
-            }
-            _ => {
-                lane.changes.push(document(b, ResultWord::Planned));
-                continue;
-            }
+        let mut leave = |why: String| {
+            lane.left.push(LeftDoc {
+                path: b.path.lossy(),
+                path_hex: b.path.hex_if_not_utf8(),
+                why,
+                conflict: false,
+            });
         };
-        lane.left.push(LeftDoc {
-            path: b.path.lossy(),
-            path_hex: b.path.hex_if_not_utf8(),
-            why,
-            conflict: false,
-        });
+        if b.cut {
+            leave(format!(
+                "it was changed on {on} between the runs; what was written there then stays"
+            ));
+        }
+        match (step.fate, &step.trouble) {
+            (Fate::Already, _) => {}
+            (_, Some(why)) => leave(why.clone()),
+            (Fate::Edited, None) => leave(format!(
+                "it was changed on {on} since that run; --force keeps the change beside it"
+            )),
+            (Fate::Restore, None) => lane.changes.push(document(b, ResultWord::Planned)),
+        }
     }
     lane.changes.sort_by(|a, b| a.path.cmp(&b.path));
     lane.left.sort_by(|a, b| a.path.cmp(&b.path));
@@ -65,17 +69,20 @@ pub(super) fn document(b: &Back, result: ResultWord) -> ChangeDoc {
 
 /// What was done, judged by what is there afterwards.
 pub(super) fn tell(lane: &mut TruthLane, steps: &[Step], after: &[Step], bad: &[RelPath]) {
-    let is_back = |path: &RelPath, side: Side| {
-        after
-            .iter()
-            .any(|s| s.back.path == *path && s.back.side == side && s.fate == Fate::Already)
-    };
+    let back: HashSet<(&RelPath, Side)> = after
+        .iter()
+        .filter(|s| s.fate == Fate::Already)
+        .map(|s| (&s.back.path, s.back.side))
+        .collect();
+    let is_back = |path: &RelPath, side: Side| back.contains(&(path, side));
+    let bad: HashSet<&RelPath> = bad.iter().collect();
     let mut failed = 0_usize;
     lane.changes.clear();
     lane.left.retain(|l| {
         // Forced: it is back, and the edit lies beside it.
         !steps.iter().any(|s| {
             s.fate == Fate::Edited
+                && !s.back.cut
                 && s.back.path.lossy() == l.path
                 && is_back(&s.back.path, s.back.side)
         })
@@ -115,7 +122,7 @@ pub(super) fn tell(lane: &mut TruthLane, steps: &[Step], after: &[Step], bad: &[
         if !done {
             failed += 1;
             doc.error = Some(match bad.contains(&step.back.path) {
-                true => "it could not be put back: look at what stands in the way".into(),
+                true => "it could not be put back: something stands in the way, changes it right now, or there is no room".into(),
                 false => "it is not as it was before the run".into(),
             });
         }

@@ -4,73 +4,145 @@ use std::collections::BTreeMap;
 
 use super::{Request, Stop, refuse};
 use crate::host::link::LinkError;
-use crate::lanes::truth::base;
-use crate::lanes::truth::content;
 use crate::lanes::truth::hosts::{Held, Host, Pair};
+use crate::lanes::truth::{base, content};
+use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
 use crate::model::tree::What;
 use crate::model::undo::{self, Back, Fate, Now};
 
-/// What the run did, and the generation that was current before it (`None`: it was the first).
-pub(super) fn subject(request: &Request, pair: &Pair) -> Result<(Vec<Back>, Option<Held>), Stop> {
-    let name = &request.peer.name;
+/// Everything to take back, and what the pair remembered before and remembers now.
+pub(super) struct Subject {
+    pub(super) backs: Vec<Back>,
+    /// The generation that was current before (`None`: there was none).
+    pub(super) before: Option<Held>,
+    pub(super) then: Manifest,
+    pub(super) now: Manifest,
+}
+
+pub(super) fn subject(request: &Request, pair: &Pair) -> Result<Subject, Stop> {
+    let backs = backs(request)?;
     let gone = || {
         refuse(
-            name,
+            &request.peer.name,
             "snapshot",
             format!(
                 "what the pair remembered before {} is no longer kept on both hosts",
-                request.undone
+                request.oldest()
             ),
             "ubos-sync runs list".into(),
         )
     };
-    let backs = undo::of_lane(request.lane).ok_or_else(|| {
-        refuse(
-            name,
-            "snapshot",
-            format!(
-                "the record of {} names a path that leads out of the root",
-                request.undone
-            ),
-            "ubos-sync runs verify".into(),
-        )
-    })?;
-    let generation = request.lane.generation.as_deref().ok_or_else(gone)?;
+    foreign(request, pair)?;
     let all = base::common(pair);
-    let made = all.iter().find(|g| g.name == generation).ok_or_else(gone)?;
-    let before = all
+    let made = |i: usize| {
+        let of = &request.runs[i];
+        let name = of.lane.generation.as_deref().unwrap_or(of.run);
+        all.iter().find(|g| g.name == name).copied()
+    };
+    let newest = all.last().copied();
+    let before = match made(request.runs.len() - 1) {
+        Some(g) => match all.iter().rfind(|b| b.serial < g.serial) {
+            Some(before) => Some((*before).clone()),
+            None if g.serial == 1 => None,
+            None => return Err(gone()),
+        },
+        // It died, and no run since has recorded what it had delivered.
+        None if is_pending(pair, request.oldest()) => newest.cloned(),
+        None => return Err(gone()),
+    };
+    let manifest = |g: Option<&Held>| match g {
+        None => Ok(Manifest::default()),
+        Some(g) => base::manifest(pair, g).ok_or_else(gone),
+    };
+    let subject = Subject {
+        then: manifest(before.as_ref())?,
+        now: manifest(newest)?,
+        backs,
+        before,
+    };
+    if let Some(made) = made(0)
+        && newest.is_some_and(|n| n.name != made.name)
+    {
+        let left = manifest(Some(made))?;
+        no_newer(request, &subject, &left, newest.map_or("", |n| &n.name))?;
+    }
+    Ok(subject)
+}
+
+fn backs(request: &Request) -> Result<Vec<Back>, Stop> {
+    let mut all = Vec::new();
+    for of in &request.runs {
+        let own = undo::of_lane(of.run, of.lane, of.died).ok_or_else(|| {
+            refuse(
+                &request.peer.name,
+                "snapshot",
+                format!(
+                    "the record of {} names a path that leads out of the root",
+                    of.run
+                ),
+                "ubos-sync runs verify".into(),
+            )
+        })?;
+        all.push(own);
+    }
+    Ok(undo::compose(all))
+}
+
+fn is_pending(pair: &Pair, run: &str) -> bool {
+    let hosts = [&pair.local, &pair.peer];
+    hosts
         .iter()
-        .rfind(|g| g.serial < made.serial)
-        .map(|g| (*g).clone());
-    let first_possible = made.serial == 1;
-    if before.is_none() && !first_possible {
-        return Err(gone());
+        .any(|h| h.said.pending.iter().any(|p| p == run))
+}
+
+/// What another run that died had delivered would be forgotten with its plan.
+fn foreign(request: &Request, pair: &Pair) -> Result<(), Stop> {
+    let mut pending = pair
+        .local
+        .said
+        .pending
+        .iter()
+        .chain(&pair.peer.said.pending);
+    let ours = |run: &String| request.runs.iter().any(|r| r.run == run);
+    match pending.find(|run| !ours(run)) {
+        None => Ok(()),
+        Some(run) => Err(refuse(
+            &request.peer.name,
+            "unfinished",
+            format!("{run} died, and what it had delivered is not recorded yet"),
+            format!("ubos-sync truth {} --allow held", request.peer.name),
+        )),
     }
-    let newest = all.last().ok_or_else(gone)?;
-    if newest.name != made.name {
-        let then = base::manifest(pair, made).ok_or_else(gone)?;
-        let now = base::manifest(pair, newest).ok_or_else(gone)?;
-        let moved = backs
-            .iter()
-            .find(|b| then.entries.get(&b.path) != now.entries.get(&b.path));
-        if let Some(b) = moved {
-            return Err(refuse(
-                name,
-                "newer_run",
-                format!(
-                    "{} was changed again by a run after {} (generation {})",
-                    b.path, request.undone, newest.name
-                ),
-                format!(
-                    "roll back the newer ones first: ubos-sync rollback --to {}",
-                    request.undone
-                ),
-            ));
-        }
+}
+
+/// A path that a run after those of the request changed again has to be taken back by that run first.
+fn no_newer(
+    request: &Request,
+    subject: &Subject,
+    left: &Manifest,
+    newest: &str,
+) -> Result<(), Stop> {
+    let moved = subject.backs.iter().find(|b| {
+        let now = subject.now.entries.get(&b.path);
+        now != left.entries.get(&b.path) && now != subject.then.entries.get(&b.path)
+    });
+    match moved {
+        None => Ok(()),
+        Some(b) => Err(refuse(
+            &request.peer.name,
+            "newer_run",
+            format!(
+                "{} was changed again by a run after {} (generation {newest})",
+                b.path, request.runs[0].run
+            ),
+            format!(
+                "roll back the newer ones too: ubos-sync rollback --to {}",
+                request.oldest()
+            ),
+        )),
     }
-    Ok((backs, before))
 }
 
 /// One path of the rollback: what it is now, and what is to be done.
@@ -78,6 +150,8 @@ pub(super) struct Step<'a> {
     pub(super) back: &'a Back,
     pub(super) fate: Fate,
     pub(super) now: Option<Now>,
+    /// Of the earlier version, as the run's folder holds it.
+    pub(super) kept: Option<Now>,
     /// Why it cannot be put back although nobody edited it.
     pub(super) trouble: Option<String>,
 }
@@ -100,46 +174,67 @@ pub(super) fn survey<'a>(
     pair: &Pair,
     backs: &'a [Back],
 ) -> Result<Vec<Step<'a>>, Stop> {
-    let mut steps = Vec::new();
-    for side in Side::BOTH {
-        let host = host(pair, side);
-        let own: Vec<&Back> = backs.iter().filter(|b| b.side == side).collect();
-        let paths: Vec<RelPath> = own.iter().map(|b| b.path.clone()).collect();
-        let now = seen(host, &host.root_given, &paths)?;
-        let backup = format!(
+    std::thread::scope(|s| {
+        let far = s.spawn(|| of_side(request, pair, backs, Side::Peer));
+        let mut steps = of_side(request, pair, backs, Side::Local)?;
+        let far = far
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        steps.extend(far?);
+        Ok(steps)
+    })
+    .map_err(Stop::Link)
+}
+
+fn of_side<'a>(
+    request: &Request,
+    pair: &Pair,
+    backs: &'a [Back],
+    side: Side,
+) -> Result<Vec<Step<'a>>, LinkError> {
+    let host = host(pair, side);
+    let resumed = host.said.undoing.as_deref() == Some(request.oldest());
+    let own: Vec<&Back> = backs.iter().filter(|b| b.side == side).collect();
+    let paths: Vec<RelPath> = own.iter().map(|b| b.path.clone()).collect();
+    let now = seen(host, &host.root_given, &paths)?;
+    let mut kept = BTreeMap::new();
+    for of in &request.runs {
+        let folder = format!(
             "{}/pairs/{}/runs/{}/backup",
-            host.said.state, pair.id, request.undone
+            host.said.state, pair.id, of.run
         );
-        let needed: Vec<RelPath> = own
+        let wanted: Vec<RelPath> = own
             .iter()
-            .filter(|b| needs_content(b))
+            .filter(|b| b.from == of.run && needs_content(b))
             .map(|b| b.path.clone())
             .collect();
-        let kept = seen(host, &backup, &needed).unwrap_or_default();
-        for back in own {
-            let now = now.get(&back.path).cloned();
-            let fate = undo::fate(back, now.as_ref());
-            let lost = fate != Fate::Already
-                && needs_content(back)
-                && !is_kept(back, kept.get(&back.path));
-            steps.push(Step {
-                back,
-                fate,
-                now,
-                trouble: lost.then(|| {
-                    format!(
-                        "its earlier version is not in the run's folder on {}",
-                        host.name
-                    )
-                }),
-            });
-        }
+        // A folder that is not there any more holds nothing.
+        kept.append(&mut seen(host, &folder, &wanted).unwrap_or_default());
     }
-    Ok(steps)
+    let step = |back: &'a Back| {
+        let now = now.get(&back.path).cloned();
+        let fate = undo::fate(back, now.as_ref(), resumed);
+        let kept = kept.get(&back.path).cloned();
+        let lost = fate != Fate::Already && needs_content(back) && !is_kept(back, kept.as_ref());
+        let trouble = lost.then(|| {
+            format!(
+                "its earlier version is not in the run's folder on {}",
+                host.name
+            )
+        });
+        Step {
+            back,
+            fate,
+            now,
+            kept,
+            trouble,
+        }
+    };
+    Ok(own.into_iter().map(step).collect())
 }
 
 /// Whether the earlier version is more than an entry in a list.
-pub(super) fn needs_content(back: &Back) -> bool {
+fn needs_content(back: &Back) -> bool {
     let Some(before) = &back.before else {
         return false;
     };
@@ -149,7 +244,7 @@ pub(super) fn needs_content(back: &Back) -> bool {
     before.r#type != "directory" && !same
 }
 
-pub(super) fn is_kept(back: &Back, kept: Option<&Now>) -> bool {
+fn is_kept(back: &Back, kept: Option<&Now>) -> bool {
     let (Some(before), Some(kept)) = (&back.before, kept) else {
         return false;
     };
@@ -160,11 +255,7 @@ pub(super) fn is_kept(back: &Back, kept: Option<&Now>) -> bool {
     }
 }
 
-pub(super) fn seen(
-    host: &Host,
-    root: &str,
-    paths: &[RelPath],
-) -> Result<BTreeMap<RelPath, Now>, LinkError> {
+fn seen(host: &Host, root: &str, paths: &[RelPath]) -> Result<BTreeMap<RelPath, Now>, LinkError> {
     let stats = content::look(&host.link, root, &host.said.style, false, paths)?;
     let files: Vec<RelPath> = stats
         .iter()
@@ -172,9 +263,10 @@ pub(super) fn seen(
         .map(|(p, _)| p.clone())
         .collect();
     let hashes = content::hash(&host.link, root, &files)?;
+    let wanted: std::collections::HashSet<&RelPath> = paths.iter().collect();
     Ok(stats
         .into_iter()
-        .filter(|(p, _)| paths.contains(p))
+        .filter(|(p, _)| wanted.contains(p))
         .map(|(path, stat)| {
             let hash = hashes.get(&path).cloned();
             (path, Now { stat, hash })

@@ -174,6 +174,7 @@ for g in "$p"/archives/*/ok; do [ -f "$g" ] && IFS= read -r v <"$g" && { d=${g%/
 for r in "$p"/runs/*/pending; do [ -f "$r" ] && { d=${r%/pending}; say pending "${d##*/}"; }; done
 [ -f "$p/synced" ] && say synced 1
 [ -f "$p/held" ] && say heldby "$(head -n 1 "$p/held")"
+[ -f "$p/undoing" ] && say undoing "$(head -n 1 "$p/undoing")"
 
 # The sweep: every path with its facts, NUL between fields (GNU), or framed by the nonce (BSD).
 set --

@@ -1,64 +1,101 @@
-# Puts paths of this host's root back, one action a line: what, mode, time, path in octal escapes. What has to go is moved into the
-# run's own backup first. Nothing is reached through a link. Answers `bad N` for a line that could not be done.
+# Puts paths of this host's root back, one action on five lines: what, mode, time, the run whose folder holds the content, the
+# path in octal escapes. What stands there is copied into this run's own folder first. Neighbours are done together, because a
+# program for each file would take longer than the files. Nothing is reached through a link. Answers `bad N` for a line
+# that could not be done, as when the path was changed after this rollback began.
 export LC_ALL=C TZ=UTC
 umask 077
-for v in nonce state root pair from run actions; do IFS= read -r "$v" || exit 97; done
+for v in nonce state root pair run actions; do IFS= read -r "$v" || exit 97; done
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 case $root in /*) ;; *) root=$HOME/$root ;; esac
-old=$state/pairs/$pair/runs/$from/backup
-new=$state/pairs/$pair/runs/$run/backup
+p=$state/pairs/$pair
+new=$p/runs/$run/backup
 printf '\n%s BEGIN\n' "$nonce"
-mkdir -p "$new" || exit 1
-cd "$root" || exit 1
-# Whether every directory on the way to a path is one.
+mkdir -p "$new" && [ -f "$p/undoing" ] && cd "$root" || exit 1
+exists() { [ -e "$1" ] || [ -L "$1" ]; }
+# Whether every directory on the way to each path is one.
 straight() {
-  y=$1
-  while :; do
-    case $y in */*) y=${y%/*} ;; *) return 0 ;; esac
-    { [ -d "$y" ] && [ ! -L "$y" ]; } || return 1
+  for y; do
+    while y=${y%/*} && [ "$y" != . ]; do
+      { [ -d "$y" ] && [ ! -L "$y" ]; } || return 1
+    done
   done
 }
-# Moves what stands at a path into the run's backup.
+# Copies what stands at paths of one directory into this run's folder, unless it lies there from an attempt before. Then the
+# last look: whether one of them is younger than this rollback.
 away() {
-  { [ -e "$1" ] || [ -L "$1" ]; } || return 0
-  case $1 in */*) mkdir -p "$new/${1%/*}" || return 1 ;; esac
-  [ ! -e "$new/$1" ] && [ ! -L "$new/$1" ] || return 0
-  cp -pR "$1" "$new/$1"
+  for y; do
+    shift
+    ! exists "$y" || set -- "$@" "$y"
+  done
+  [ $# -gt 0 ] || return 0
+  case $what in *-late) ;; *) [ -z "$(find "$@" -prune -newer "$p/undoing")" ] || return 1 ;; esac
+  for y; do
+    shift
+    exists "$new/$y" || set -- "$@" "$y"
+  done
+  [ $# -eq 0 ] || { mkdir -p "$new/$dir" && cp -pRP "$@" "$new/$dir/"; }
 }
-dated() { touch -c -d "$1" "$2" 2>/dev/null; }
-one() {
-  straight "$x" || return 1
+# Stages beside the final places under a name that the next run would sweep up, then renames.
+lay() {
+  away "$@" || return 1
+  s=$dir/.unison.rollback-$nonce.unison.tmp
+  rm -rf "$s" && mkdir "$s" || return 1
+  for y; do
+    shift
+    set -- "$@" "$p/runs/$from/backup/$y"
+  done
+  cp -pRP "$@" "$s/" && { sync "$s"/* 2>/dev/null || sync; } || { rm -rf "$s"; return 1; }
+  for y; do
+    shift
+    set -- "$@" "$s/${y##*/}"
+  done
+  mv -f "$@" "$dir/"
+  rmdir "$s" 2>/dev/null || { rm -rf "$s"; return 1; }
+}
+meta() {
+  for y; do exists "$y" && [ ! -L "$y" ] || return 1; done
+  [ -z "$mode" ] || chmod "$mode" "$@" || return 1
+  [ -z "$time" ] || touch -c -d "$time" "$@"
+}
+batch() {
+  straight "$@" || return 1
   case $what in
-  aside) { [ -e "$x" ] || [ -L "$x" ]; } && [ ! -e "$x.$mode" ] && mv "$x" "$x.$mode" ;;
-  remove) away "$x" && rm -f "$x" ;;
-  rmdir) [ ! -d "$x" ] || rmdir "$x" 2>/dev/null ;;
-  mkdir) { [ -d "$x" ] && [ ! -L "$x" ]; } || mkdir "$x" && chmod "$mode" "$x" ;;
-  file)
-    { [ -f "$old/$x" ] && [ ! -L "$old/$x" ]; } || return 1
-    case $x in */*) s=${x%/*}/.ubos-sync.$nonce ;; *) s=.ubos-sync.$nonce ;; esac
-    away "$x" || return 1
-    cp -p "$old/$x" "$s" && chmod "$mode" "$s" && dated "$time" "$s" && sync "$s" 2>/dev/null; mv -f "$s" "$x"
-    ;;
-  link)
-    [ -L "$old/$x" ] || return 1
-    case $x in */*) s=${x%/*}/.ubos-sync.$nonce ;; *) s=.ubos-sync.$nonce ;; esac
-    away "$x" || return 1
-    rm -f "$x"
-    cp -pR "$old/$x" "$s" && { touch -h -c -d "$time" "$s" 2>/dev/null || :; } && mv -f "$s" "$x"
-    ;;
-  meta) [ ! -L "$x" ] && chmod "$mode" "$x" && { [ -z "$time" ] || dated "$time" "$x"; } ;;
+  aside) for y; do exists "$y" && ! exists "$y.$mode" && mv "$y" "$y.$mode" || return 1; done ;;
+  open) chmod u+rwx "$@" ;;
+  remove*) away "$@" && rm -f "$@" ;;
+  rmdir) rmdir "$@" 2>/dev/null || : ;;
+  mkdir) for y; do { [ -d "$y" ] && [ ! -L "$y" ]; } || mkdir "$y" || return 1; done ;;
+  lay*) lay "$@" ;;
+  meta) meta "$@" ;;
+  linktime) [ -z "$time" ] || touch -h -c -d "$time" "$@" 2>/dev/null || : ;;
   *) return 1 ;;
   esac
 }
-i=0
+# What cannot be done together is tried one by one, so that one path does not take its neighbours along.
+done_together() {
+  [ $# -gt 0 ] || return 0
+  batch "$@" && return 0
+  n=$((i - $#))
+  for z; do
+    { [ $# -gt 1 ] && batch "$z"; } || echo "bad $n"
+    n=$((n + 1))
+  done
+}
+i=0 key=
+set --
 while [ "$i" -lt "$actions" ]; do
-  IFS= read -r what
-  IFS= read -r mode
-  IFS= read -r time
-  IFS= read -r x
-  x=$(printf '%b.' "$x") x=${x%.}
-  # Relative and without a dash in front; what leads upwards was refused before it was sent.
-  one || echo "bad $i"
+  for v in w m t f x; do IFS= read -r "$v" || exit 1; done
+  # Relative; what leads upwards was refused before it was sent. The dot keeps line breaks at the end of a name.
+  x=$(printf '%b.' "$x") x=./${x%.}
+  k=$w,$m,$t,$f
+  case $w in lay* | remove*) k=$k,${x%/*} ;; esac
+  if [ "$k" != "$key" ] || [ $# -ge 100 ]; then
+    done_together "$@"
+    set --
+    key=$k what=$w mode=$m time=$t from=$f dir=${x%/*}
+  fi
+  set -- "$@" "$x"
   i=$((i + 1))
 done
+done_together "$@"
 printf '%s END\n' "$nonce"
