@@ -5,7 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
 SH := .ci/ensure-tools .ci/ensure-gitleaks tests/demo/demo.sh
-BASH := .ci/run bench/truth.sh bench/logs.sh bench/publish.sh
+BASH := .ci/run bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh
 
 .PHONY: help demo test lint bench build clean
 
@@ -40,6 +40,7 @@ bench:
 	bench/truth.sh target/release/ubos-sync
 	bench/logs.sh target/release/ubos-sync
 	bench/publish.sh target/release/ubos-sync
+	bench/rollback.sh target/release/ubos-sync
 
 build:
 	.ci/ensure-tools build

@@ -182,14 +182,20 @@ pub fn actions<'a>(all: &[&Back], kept: &dyn Fn(&Back) -> Option<&'a Now>) -> Ve
         let mut add = |phase: Phase, what: &'static str| {
             let doc = b.before.as_ref();
             let up = matches!(phase, Phase::Remove | Phase::RemoveDir | Phase::Finish);
-            let with_time = doc.is_some_and(|d| d.r#type != "directory");
+            // Neighbours are done together, so nothing stands in a line that its action has no use for.
+            let with_mode = what == "meta";
+            let with_time = with_mode && doc.is_some_and(|d| d.r#type == "file");
+            let with_time = with_time || what == "linktime";
             out.push((
                 phase,
                 Reverse(if up { depth } else { 0 }),
                 if up { 0 } else { depth },
                 Action {
                     what,
-                    mode: doc.and_then(|d| d.mode.clone()).unwrap_or_default(),
+                    mode: doc
+                        .and_then(|d| d.mode.clone())
+                        .filter(|_| with_mode)
+                        .unwrap_or_default(),
                     time: doc
                         .and_then(|d| d.mtime.clone())
                         .filter(|_| with_time)

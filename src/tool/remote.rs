@@ -49,9 +49,13 @@ pub fn encode(script: &str, parameters: &[&str]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A name as `printf %b` reads it back, whatever its bytes are: a parameter is one line of text.
-pub fn octal(name: &[u8]) -> String {
-    name.iter().map(|b| format!("\\0{b:03o}")).collect()
+/// A name as `printf %b` reads it back, whatever its bytes are: a parameter is one line of text. A name in which nothing has to
+/// be escaped stands as it is, so that a script can spare itself the reading.
+pub fn escaped(name: &[u8]) -> String {
+    match std::str::from_utf8(name) {
+        Ok(text) if !text.contains(|c: char| c.is_control() || c == '\\') => text.to_owned(),
+        _ => name.iter().map(|b| format!("\\0{b:03o}")).collect(),
+    }
 }
 
 /// The part of a reply between `<nonce> BEGIN` and `<nonce> END`; `None` when it is not whole.

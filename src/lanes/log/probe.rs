@@ -66,7 +66,7 @@ pub fn ask(
     let (g, n) = (globs.len().to_string(), items.len().to_string());
     let mut lines: Vec<String> = Vec::new();
     for (dir, depth) in globs {
-        lines.extend([depth.to_string(), remote::octal(dir)]);
+        lines.extend([depth.to_string(), remote::escaped(dir)]);
     }
     for item in items {
         let ranges: Vec<String> = item
@@ -76,7 +76,7 @@ pub fn ask(
             .collect();
         lines.extend([
             u8::from(item.packed).to_string(),
-            remote::octal(&item.path),
+            remote::escaped(&item.path),
             ranges.join(" "),
             item.tail.map_or(String::new(), |t| t.to_string()),
         ]);

@@ -229,11 +229,11 @@ fn unpack(way: &Way, log: &Log, path: &[u8], at: u64, end: u64) -> Result<(), Pu
     let mut place = at;
     while place < end {
         let most = PIECE.min(end - place);
-        let (octal, from, n) = (remote::octal(path), place.to_string(), most.to_string());
+        let (name, from, n) = (remote::escaped(path), place.to_string(), most.to_string());
         let bytes = way
             .reach
             .link
-            .call(remote::LOG_READ, &[&way.peer.root, &octal, &from, &n], &[])
+            .call(remote::LOG_READ, &[&way.peer.root, &name, &from, &n], &[])
             .map_err(|e| PullError::Broke(e.to_string()))?;
         if bytes.is_empty() {
             return Err(PullError::Moved(

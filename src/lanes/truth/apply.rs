@@ -244,7 +244,7 @@ fn arm(p: &Proposal, request: &Request, plan: &TruthPlan, work: &Work) -> Result
             .changes
             .iter()
             .filter(|c| c.to == side && work.own_copies.contains(&c.path))
-            .map(|c| remote::octal(c.path.as_bytes()))
+            .map(|c| remote::escaped(c.path.as_bytes()))
             .collect();
         let n = copies.len().to_string();
         let mut parameters: Vec<&str> = vec![

@@ -26,7 +26,7 @@ use crate::model::text::neutral;
 use crate::model::time;
 use report::{describe, tell};
 use restore::{Mark, forget, mark, restore};
-use survey::{Step, subject, survey};
+use survey::{Known, Step, subject, survey};
 
 /// A run that is taken back, and what it did with the peer.
 #[derive(Debug, Clone, Copy)]
@@ -143,11 +143,11 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
     let mut pair = hosts::open(policy, peer, request.reach, run.id, "rollback")?;
     let warned = guard(request, &mut pair)?;
     let subject = subject(request, &pair)?;
-    let steps = survey(request, &pair, &subject.backs)?;
-    describe(lane, &steps, &pair);
-    restore::room(request, &pair, &steps)?;
+    let shown = survey(request, &pair, &subject.backs, &Known::default())?;
+    describe(lane, &shown, &pair);
+    restore::room(request, &pair, &shown)?;
     if run.open.is_none() || !request.apply {
-        lane.outcome = match (steps.iter().any(Step::is_open), lane.left.is_empty()) {
+        lane.outcome = match (shown.iter().any(Step::is_open), lane.left.is_empty()) {
             (true, true) => Outcome::Pending,
             (_, false) => Outcome::Partial,
             (false, true) => Outcome::InSync,
@@ -163,9 +163,9 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
     mark(&pair, Mark::Begin, &under_way, request.oldest())?;
     calm::forget(policy, &pair);
     // Looked at again, now that whatever changes from here on is younger than the mark.
-    let steps = survey(request, &pair, &subject.backs)?;
+    let steps = survey(request, &pair, &subject.backs, &Known::of(&shown))?;
     let bad = restore(request, &pair, run.id, &steps)?;
-    let after = survey(request, &pair, &subject.backs)?;
+    let after = survey(request, &pair, &subject.backs, &Known::of(&steps))?;
     tell(lane, &steps, &after, &bad);
     if lane.outcome == Outcome::Failed {
         lane.message = Some(

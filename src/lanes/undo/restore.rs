@@ -118,7 +118,7 @@ fn on_side(
             a.mode.clone(),
             a.time.clone(),
             a.from.clone(),
-            remote::octal(a.path.as_bytes()),
+            remote::escaped(a.path.as_bytes()),
         ]);
     }
     let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();

@@ -1,6 +1,6 @@
 //! What is to be taken back, and what stands at each path now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Request, Stop, refuse};
 use crate::host::link::LinkError;
@@ -169,14 +169,38 @@ pub(super) fn host(pair: &Pair, side: Side) -> &Host {
     }
 }
 
+/// What a survey before this one has read: what has not changed since is not read again.
+#[derive(Default)]
+pub(super) struct Known<'a> {
+    read: HashMap<(Side, &'a RelPath), &'a Step<'a>>,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn of(steps: &'a [Step<'a>]) -> Self {
+        let all = steps.iter().map(|s| ((s.back.side, &s.back.path), s));
+        Self {
+            read: all.collect(),
+        }
+    }
+
+    fn now(&self, side: Side, path: &RelPath) -> Option<&Now> {
+        self.read.get(&(side, path))?.now.as_ref()
+    }
+
+    fn kept(&self, side: Side, path: &RelPath) -> Option<&Now> {
+        self.read.get(&(side, path))?.kept.as_ref()
+    }
+}
+
 pub(super) fn survey<'a>(
     request: &Request,
     pair: &Pair,
     backs: &'a [Back],
+    known: &Known,
 ) -> Result<Vec<Step<'a>>, Stop> {
     std::thread::scope(|s| {
-        let far = s.spawn(|| of_side(request, pair, backs, Side::Peer));
-        let mut steps = of_side(request, pair, backs, Side::Local)?;
+        let far = s.spawn(|| of_side(request, pair, backs, known, Side::Peer));
+        let mut steps = of_side(request, pair, backs, known, Side::Local)?;
         let far = far
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -190,13 +214,14 @@ fn of_side<'a>(
     request: &Request,
     pair: &Pair,
     backs: &'a [Back],
+    known: &Known,
     side: Side,
 ) -> Result<Vec<Step<'a>>, LinkError> {
     let host = host(pair, side);
     let resumed = host.said.undoing.as_deref() == Some(request.oldest());
     let own: Vec<&Back> = backs.iter().filter(|b| b.side == side).collect();
     let paths: Vec<RelPath> = own.iter().map(|b| b.path.clone()).collect();
-    let now = seen(host, &host.root_given, &paths)?;
+    let now = seen(host, &host.root_given, &paths, &|p| known.now(side, p))?;
     let mut kept = BTreeMap::new();
     for of in &request.runs {
         let folder = format!(
@@ -209,7 +234,8 @@ fn of_side<'a>(
             .map(|b| b.path.clone())
             .collect();
         // A folder that is not there any more holds nothing.
-        kept.append(&mut seen(host, &folder, &wanted).unwrap_or_default());
+        let found = seen(host, &folder, &wanted, &|p| known.kept(side, p));
+        kept.append(&mut found.unwrap_or_default());
     }
     let step = |back: &'a Back| {
         let now = now.get(&back.path).cloned();
@@ -255,20 +281,31 @@ fn is_kept(back: &Back, kept: Option<&Now>) -> bool {
     }
 }
 
-fn seen(host: &Host, root: &str, paths: &[RelPath]) -> Result<BTreeMap<RelPath, Now>, LinkError> {
+fn seen<'k>(
+    host: &Host,
+    root: &str,
+    paths: &[RelPath],
+    known: &dyn Fn(&RelPath) -> Option<&'k Now>,
+) -> Result<BTreeMap<RelPath, Now>, LinkError> {
     let stats = content::look(&host.link, root, &host.said.style, false, paths)?;
-    let files: Vec<RelPath> = stats
-        .iter()
-        .filter(|(_, s)| s.what == What::File)
-        .map(|(p, _)| p.clone())
-        .collect();
-    let hashes = content::hash(&host.link, root, &files)?;
-    let wanted: std::collections::HashSet<&RelPath> = paths.iter().collect();
+    let mut hashes = HashMap::new();
+    let mut files = Vec::new();
+    for (path, stat) in stats.iter().filter(|(_, s)| s.what == What::File) {
+        match known(path).filter(|k| k.stat == *stat) {
+            Some(known) => {
+                hashes.insert(path.clone(), known.hash.clone());
+            }
+            None => files.push(path.clone()),
+        }
+    }
+    let read = content::hash(&host.link, root, &files)?;
+    hashes.extend(read.into_iter().map(|(p, h)| (p, Some(h))));
+    let wanted: HashSet<&RelPath> = paths.iter().collect();
     Ok(stats
         .into_iter()
         .filter(|(p, _)| wanted.contains(p))
         .map(|(path, stat)| {
-            let hash = hashes.get(&path).cloned();
+            let hash = hashes.get(&path).cloned().flatten();
             (path, Now { stat, hash })
         })
         .collect())

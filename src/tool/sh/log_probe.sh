@@ -1,5 +1,5 @@
 # What a peer's logs are right now: the members of globs, and for each named file its facts and the hashes of the ranges asked
-# for. Paths come as octal escapes, one a line; nothing is followed that leads out of the root.
+# for. Paths come escaped for printf %b, one a line; nothing is followed that leads out of the root.
 export LC_ALL=C TZ=UTC
 for v in nonce root rsync globs items; do IFS= read -r "$v" || exit 97; done
 case $root in /*) ;; *) root=$HOME/$root ;; esac

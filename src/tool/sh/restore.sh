@@ -1,5 +1,5 @@
 # Puts paths of this host's root back, one action on five lines: what, mode, time, the run whose folder holds the content, the
-# path in octal escapes. What stands there is copied into this run's own folder first. Neighbours are done together, because a
+# path, escaped for printf %b. What stands there is copied into this run's own folder first. Neighbours are done together, because a
 # program for each file would take longer than the files. Nothing is reached through a link. Answers `bad N` for a line
 # that could not be done, as when the path was changed after this rollback began.
 export LC_ALL=C TZ=UTC
@@ -86,7 +86,8 @@ set --
 while [ "$i" -lt "$actions" ]; do
   for v in w m t f x; do IFS= read -r "$v" || exit 1; done
   # Relative; what leads upwards was refused before it was sent. The dot keeps line breaks at the end of a name.
-  x=$(printf '%b.' "$x") x=./${x%.}
+  case $x in *\\*) x=$(printf '%b.' "$x") x=${x%.} ;; esac
+  x=./$x
   k=$w,$m,$t,$f
   case $w in lay* | remove*) k=$k,${x%/*} ;; esac
   if [ "$k" != "$key" ] || [ $# -ge 100 ]; then
