@@ -528,3 +528,37 @@ fn an_offline_peer_is_exit_5_and_state_never_comes_by_a_log() {
     lab.sshd().stop();
     assert_eq!(pull(&lab, 5)["outcome"], "offline");
 }
+
+#[test]
+fn a_byte_that_was_changed_here_is_kept_aside_and_not_blamed_on_the_peer() {
+    let Some(lab) = one() else { return };
+    pull(&lab, 0);
+    fs::write(near(&lab, "app.log"), "one\nTWO\nthree\n").unwrap();
+    let json = pull(&lab, 4);
+    assert_eq!(json["lanes"][0]["action"], "first", "{json:#}");
+    assert_eq!(held(&lab), "one\ntwo\nthree\n");
+    assert_eq!(archived(&lab, "local-edit"), ["one\nTWO\nthree\n"]);
+    pull(&lab, 0);
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_said_to_be_gone() {
+    if !need(&["ssh", "sshd", "ssh-keygen", "rsync"]) || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let lab = Lab::builder().unprivileged_server().build();
+    fs::create_dir_all(lab.tree(BALAUR).join("logs/sub")).unwrap();
+    fs::set_permissions(far(&lab, "sub"), fs::Permissions::from_mode(0o755)).unwrap();
+    lab.policy("\n[[peer.log]]\nremote = \"logs/**\"\nlocal = \"pulled\"\n");
+    put(&lab, "sub/a.log", "a\n");
+    put(&lab, "b.log", "b\n");
+    pull(&lab, 0);
+    fs::set_permissions(far(&lab, "sub"), fs::Permissions::from_mode(0o000)).unwrap();
+    add(&lab, "b.log", "more\n");
+    let json = pull(&lab, 1);
+    let note = lane(&json, "logs/sub/a.log")["notes"][0].as_str().unwrap();
+    assert!(note.contains("cannot be seen"), "{json:#}");
+    assert_eq!(lane(&json, "logs/b.log")["outcome"], "applied");
+    fs::set_permissions(far(&lab, "sub"), fs::Permissions::from_mode(0o755)).unwrap();
+    pull(&lab, 0);
+}

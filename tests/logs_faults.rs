@@ -212,3 +212,38 @@ fn a_full_disk_keeps_what_is_held_and_the_guard_says_what_is_missing() {
     );
     assert_eq!(fs::read(near(&lab)).unwrap(), fs::read(far(&lab)).unwrap());
 }
+
+#[test]
+fn a_log_that_is_rotated_under_the_pull_is_looked_at_anew() {
+    if !need(&["ssh", "sshd", "ssh-keygen", "rsync"]) {
+        return;
+    }
+    let lab = Lab::new();
+    fs::create_dir_all(lab.tree(BALAUR).join("logs")).unwrap();
+    // A stand-in for the peer's rsync that rotates the log at the worst moment, once.
+    let rsync = lab.root().join("rotating-rsync");
+    let script = format!(
+        "#!/bin/sh\ncd {0:?} && [ \"$1\" = --server ] && [ -f ../rotate ] && rm ../rotate && mv logs/app.log logs/app.log.1 && echo young >logs/app.log\ncd - >/dev/null\nexec rsync \"$@\"\n",
+        lab.tree(BALAUR)
+    );
+    fs::write(&rsync, script.replace("cd - >/dev/null", "cd logs")).unwrap();
+    fs::set_permissions(&rsync, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    lab.policy(&format!(
+        "rsync = {rsync:?}\n\n[[peer.log]]\nremote = \"logs/app.log\"\nlocal = \"logs/app.log\"\n"
+    ));
+    fs::write(far(&lab), "one\n").unwrap();
+    said(lab.run(&["logs", "--apply", "--json"]), 0);
+    fs::write(far(&lab), "one\ntwo\n").unwrap();
+    fs::write(lab.tree(BALAUR).join("../rotate"), "").unwrap();
+    let json = said(lab.run(&["logs", "--apply", "--json"]), 0);
+    assert_eq!(json["lanes"][0]["action"], "rotated", "{json:#}");
+    assert!(!lab.tree(BALAUR).join("../rotate").exists());
+    assert_eq!(fs::read_to_string(near(&lab)).unwrap(), "young\n");
+    let old: Vec<PathBuf> = fs::read_dir(lab.tree(MAC).join("logs"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.to_string_lossy().contains(".g0001."))
+        .collect();
+    assert_eq!(old.len(), 1, "{old:?}");
+    assert_eq!(fs::read_to_string(&old[0]).unwrap(), "one\ntwo\n");
+}

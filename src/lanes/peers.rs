@@ -62,6 +62,11 @@ pub struct Reach {
 /// Runs the lanes that are asked for with every peer.
 pub fn run(order: &Order, run: &Run) -> Ended {
     sweep_scratch(&order.policy.site.state_dir);
+    if run.open.is_some() && matches!(order.logs, Some(Carry::Apply { .. })) {
+        for peer in &order.peers {
+            log::survey::sweep_stages(order.policy, peer);
+        }
+    }
     let turn = Mutex::new(());
     let until = clock::monotonic() + order.wait;
     let several = order.peers.len() > 1;

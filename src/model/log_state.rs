@@ -30,6 +30,9 @@ pub struct State {
     pub local: Facts,
     /// sha256 of each whole chunk of it.
     pub chunks: Vec<String>,
+    /// And of what comes after the last of them.
+    #[serde(default)]
+    pub tail: Option<String>,
 }
 
 pub const SCHEMA: u32 = 1;

@@ -32,7 +32,6 @@ pub struct Job<'a> {
 
 /// Carries a step out and writes down in the lane what came of it. An error leaves what is held as it was, or longer.
 pub fn carry(way: &Way, job: &mut Job, step: &Step, lane: &mut LogLane) -> Result<(), PullError> {
-    let mut left = false;
     match step {
         Step::Nothing { .. } => keep_time(way, job)?,
         Step::Append { at, .. } => grow(way, job, *at, lane)?,
@@ -42,17 +41,19 @@ pub fn carry(way: &Way, job: &mut Job, step: &Step, lane: &mut LogLane) -> Resul
         }
         Step::Aside { .. } => {
             set_aside(job, lane)?;
-            left = true;
+            lane.outcome = Outcome::Partial;
             grow(way, job, 0, lane)?;
         }
         Step::Rotated { .. } => {
-            left = turn(way, job, lane)?;
+            if turn(way, job, lane)? {
+                lane.outcome = Outcome::Partial;
+            }
             grow(way, job, 0, lane)?;
         }
         Step::Refused { .. } | Step::Missing | Step::Failed(_) => return Ok(()),
     }
-    lane.outcome = match (left, step) {
-        (true, _) => Outcome::Partial,
+    lane.outcome = match (lane.outcome, step) {
+        (Outcome::Partial, _) => Outcome::Partial,
         (_, Step::Nothing { .. }) => Outcome::InSync,
         (_, Step::Append { at, size }) if at == size && lane.bytes == 0 => Outcome::InSync,
         _ => Outcome::Applied,
@@ -84,17 +85,19 @@ fn note_gone(job: &mut Job, lane: &mut LogLane) {
     if state.local.size == 0 && state.local.ino == 0 {
         return;
     }
-    let archived = log_files::generations(&job.log.local)
+    let newest = log_files::generations(&job.log.local)
         .iter()
-        .any(|(n, _)| *n == state.generation);
-    match archived {
-        true => state.generation += 1,
-        false => lane.notes.push(
+        .map(|(n, _)| *n)
+        .max();
+    match newest {
+        Some(n) if n >= state.generation => state.generation = n + 1,
+        _ => lane.notes.push(
             "the file that was held here had gone; it was fetched again from its beginning".into(),
         ),
     }
     state.local = Default::default();
     state.chunks.clear();
+    state.tail = None;
 }
 
 /// A file that is not what was left here gets another name; nothing of it is lost.
@@ -109,6 +112,7 @@ fn set_aside(job: &mut Job, lane: &mut LogLane) -> Result<(), PullError> {
     if let Some(state) = job.state.as_mut() {
         state.local = Default::default();
         state.chunks.clear();
+        state.tail = None;
     }
     Ok(())
 }
@@ -161,8 +165,8 @@ fn grow(way: &Way, job: &mut Job, at: u64, lane: &mut LogLane) -> Result<(), Pul
                     Some(why) => PullError::Broke(why),
                 }
             }
-            Err(e @ (PullError::Stopped | PullError::Failed(_))) => return Err(e),
-            Err(e) => e,
+            Err(e @ PullError::Broke(_)) => e,
+            Err(e) => return Err(e),
         };
         if tries >= TRIES || crate::host::signals::stop_wish().is_some() {
             return Err(why);

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::files;
 use crate::host::log_files::{self, Found};
-use crate::model::log_state::{Facts, SCHEMA, State};
+use crate::model::log_state::{CHUNK, Facts, SCHEMA, State};
 use crate::model::text::hex;
 
 /// One log of a peer and the file that it is pulled into.
@@ -130,10 +130,20 @@ pub fn look(log: &Log, state: Option<&State>) -> std::io::Result<Mine> {
     })
 }
 
-/// Whether the file still begins with what was left. The last piece, shorter than a chunk, is not remembered by itself; the
-/// comparison with the other side covers it.
+/// Whether the file still begins with what was left.
 fn starts_as(local: &Path, state: &State) -> std::io::Result<bool> {
-    Ok(log_files::chunks(local, state.local.size, 0)? == state.chunks)
+    let same_tail = match &state.tail {
+        // Remembered by an earlier version; the comparison with the other side covers it.
+        None => true,
+        known => *known == tail(local, state.local.size)?,
+    };
+    Ok(same_tail && log_files::chunks(local, state.local.size, 0)? == state.chunks)
+}
+
+/// The hash of the piece behind the last whole chunk.
+fn tail(local: &Path, size: u64) -> std::io::Result<Option<String>> {
+    let rest = size % CHUNK;
+    log_files::hash(local, size - rest, rest)
 }
 
 /// A state for what is on disk now.
@@ -155,5 +165,6 @@ pub fn state_of(
         generation,
         local,
         chunks,
+        tail: tail(&log.local, local.size)?,
     })
 }

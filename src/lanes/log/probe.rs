@@ -44,6 +44,8 @@ pub struct File {
 /// The members of one glob's directory.
 pub enum Members {
     All(Vec<(RelPath, Stat)>),
+    /// Not all of it could be read.
+    Partly(Vec<(RelPath, Stat)>),
     Missing,
     Outside,
 }
@@ -97,7 +99,7 @@ fn parse(body: &[u8], nonce: &str, globs: usize, items: usize) -> Option<Probe> 
     let last = format!("{nonce}-");
     let list_end = (0..globs)
         .rev()
-        .find_map(|i| remote::find(body, format!("\0\n{last}{i} SWEPT 0\n\0\n").as_bytes()));
+        .find_map(|i| remote::find(body, format!("\0\n{last}{i} SWEPT ").as_bytes()));
     let list_start =
         (0..globs).find_map(|i| remote::find(body, format!("{last}{i} SWEEP ").as_bytes()));
     let head = &body[..list_start.unwrap_or(body.len())];
@@ -137,9 +139,16 @@ fn members(body: &[u8], frame: &str) -> Option<Members> {
     if style.starts_with(b"outside\n") {
         return Some(Members::Outside);
     }
+    if style.starts_with(b"none\n") {
+        return Some(Members::Partly(Vec::new()));
+    }
     let swept = facts::parse_sweep(list, frame)?;
     let files = swept.stats.into_iter().filter(|(p, _)| !p.is_root());
-    Some(Members::All(files.collect()))
+    let whole = remote::find(list, format!("\0\n{frame} SWEPT 0\n").as_bytes()).is_some();
+    Some(match whole {
+        true => Members::All(files.collect()),
+        false => Members::Partly(files.collect()),
+    })
 }
 
 fn item(words: &[&str], j: usize) -> Option<There> {

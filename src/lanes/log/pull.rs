@@ -22,9 +22,6 @@ use crate::tool::rsync::{self, End, Flavour, Pull};
 const STALL: Duration = Duration::from_secs(120);
 const STALL_OLD: Duration = Duration::from_secs(900);
 
-/// More new bytes than this are compared by samples: rsync has compared the whole transfer by a checksum of its own.
-const COMPARED_WHOLE: u64 = 64 << 20;
-
 /// What all pulls of a peer share.
 pub struct Way<'a> {
     pub peer: &'a Peer,
@@ -93,7 +90,7 @@ pub fn pull(way: &Way, log: &Log, remote: &[u8], at: u64) -> Result<Staged, Pull
         });
     }
     end = end.max(at);
-    let mtime_ns = compare(way, log, remote, &file, (at, end), clean)?;
+    let mtime_ns = compare(way, log, remote, &file, (at, end))?;
     Ok(Staged {
         _dir: dir,
         file,
@@ -179,55 +176,42 @@ fn far_dir(root: &str, parent: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Whether the other side has the very same bytes; its time when it has.
+/// Whether the other side has the very same bytes, all of the new ones and the window before them; its time when it has. Both
+/// sides read at the same time.
 fn compare(
     way: &Way,
     log: &Log,
     remote: &[u8],
     stage: &Path,
     (at, end): (u64, u64),
-    clean: bool,
 ) -> Result<i128, PullError> {
     let (from, before) = window(at);
-    let whole = end - at <= COMPARED_WHOLE || !clean;
-    let ranges: Vec<Range> = match whole {
-        true => vec![(from, before + (end - at))],
-        false => samples(at, end),
-    };
-    let ranges: Vec<Range> = ranges.into_iter().filter(|r| r.1 > 0).collect();
+    let range: Range = (from, before + (end - at));
     let item = Item {
         path: remote.to_owned(),
-        ranges: ranges.clone(),
+        ranges: Vec::from_iter((range.1 > 0).then_some(range)),
         ..Item::default()
     };
-    let answer = probe::ask(&way.reach.link, &way.peer.root, "", &[], &[item])
-        .map_err(|e| PullError::Broke(e.to_string()))?;
+    let (answer, ours) = std::thread::scope(|s| {
+        let ours =
+            s.spawn(|| log_files::hash_of_two((&log.local, from, before), (stage, at, end - at)));
+        let answer = probe::ask(&way.reach.link, &way.peer.root, "", &[], &[item]);
+        let ours = ours
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (answer, ours)
+    });
+    let answer = answer.map_err(|e| PullError::Broke(e.to_string()))?;
+    let ours = ours.map_err(|e| PullError::Failed(format!("the stage cannot be read: {e}")))?;
     let There::File(there) = &answer.items[0] else {
         return Err(PullError::Moved(
             "it went away while it was being pulled".into(),
         ));
     };
-    for (offset, len) in ranges {
-        let split = at.saturating_sub(offset).min(len);
-        let ours = log_files::hash_of_two(
-            (&log.local, offset, split),
-            (stage, offset + split, len - split),
-        )
-        .map_err(|e| PullError::Failed(format!("the stage cannot be read: {e}")))?;
-        if there.hashes.get(&(offset, len)) != Some(&ours) {
-            return Err(PullError::Moved(
-                "it changed while it was being pulled".into(),
-            ));
-        }
+    if range.1 > 0 && there.hashes.get(&range) != Some(&ours) {
+        return Err(PullError::Moved(
+            "it changed while it was being pulled".into(),
+        ));
     }
     Ok(there.mtime_ns)
-}
-
-/// Ranges spread over a large transfer, its beginning and its end among them.
-fn samples(at: u64, end: u64) -> Vec<Range> {
-    const LEN: u64 = 1 << 18;
-    let step = (end - at - LEN) / 15;
-    let (from, before) = window(at);
-    let inner = (0..16).map(|n| (at + n * step, LEN));
-    std::iter::once((from, before)).chain(inner).collect()
 }

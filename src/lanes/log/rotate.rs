@@ -88,6 +88,7 @@ pub fn turn(
     state.generation = next;
     state.local = Default::default();
     state.chunks.clear();
+    state.tail = None;
     held::save(state_path, &state).map_err(|e| PullError::Failed(e.to_string()))?;
     Ok(out)
 }
@@ -113,11 +114,34 @@ fn siblings(way: &Way, log: &Log) -> Result<Vec<Rotated>, PullError> {
     .map_err(|e| PullError::Broke(e.to_string()))?;
     let names = match &answer.globs[0] {
         Members::All(all) => all.iter().map(|(p, _)| p.as_bytes().to_vec()).collect(),
-        _ => Vec::new(),
+        _ => usual(way, log)?,
     };
     let mut found = rotated(name, names);
     found.truncate(MOST);
     Ok(found)
+}
+
+/// The names that rotation usually gives, for a directory that cannot be listed.
+fn usual(way: &Way, log: &Log) -> Result<Vec<Vec<u8>>, PullError> {
+    let (_, name) = log.remote_parts();
+    let names: Vec<Vec<u8>> = (1..=3)
+        .flat_map(|n| [format!(".{n}"), format!(".{n}.gz")])
+        .map(|ending| [name, ending.as_bytes()].concat())
+        .collect();
+    let items: Vec<Item> = names
+        .iter()
+        .map(|n| Item {
+            path: in_dir_of(log, n),
+            ..Item::default()
+        })
+        .collect();
+    let answer = probe::ask(&way.reach.link, &way.peer.root, "", &[], &items)
+        .map_err(|e| PullError::Broke(e.to_string()))?;
+    let all = names.into_iter().zip(answer.items);
+    Ok(all
+        .filter(|(_, there)| matches!(there, There::File(_)))
+        .map(|(name, _)| name)
+        .collect())
 }
 
 /// The sibling that continues what is held.

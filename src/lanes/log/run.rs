@@ -4,7 +4,7 @@
 //! refused before the first byte moves.
 
 use crate::host::link::LinkError;
-use crate::host::{log_files, process, signals};
+use crate::host::{process, signals};
 use crate::lanes::flow::{Ended, Run};
 use crate::lanes::log::carry::{self, Job};
 use crate::lanes::log::guard::{coming, guards};
@@ -171,8 +171,84 @@ fn carry_all(request: &Request, survey: &Survey, steps: &[Step], lanes: &mut [Lo
     request
         .progress
         .phase(&format!("pulling the logs of {}", peer.name), Some(total));
-    for ((seen, step), lane) in survey.seen.iter().zip(steps).zip(lanes) {
+    for lane in lanes.iter_mut().take(steps.len()) {
+        (lane.bytes, lane.lines) = (0, None);
+        lane.notes.clear();
+    }
+    let mut moved = carry_each(request, &way, survey, steps, lanes, TIMES == 1);
+    for time in 2..=TIMES {
+        if moved.is_empty() || signals::stop_wish().is_some() {
+            break;
+        }
+        // It was rotated or rewritten while it was being pulled: what it is now decides anew.
+        let again = match self::survey(request) {
+            Ok(again) => again,
+            Err(e) => {
+                for n in moved {
+                    broke(
+                        &mut lanes[n],
+                        peer,
+                        request.command,
+                        &PullError::Broke(e.to_string()),
+                    );
+                }
+                return;
+            }
+        };
+        let is_moved = |s: &Seen| {
+            let mut all = moved.iter().map(|n| &survey.seen[*n].log);
+            all.any(|log| *log == s.log)
+        };
+        let again = Survey {
+            seen: again.seen.into_iter().filter(is_moved).collect(),
+            ..again
+        };
+        let steps: Vec<Step> = again.seen.iter().map(step).collect();
+        let place = |s: &Seen| moved.iter().copied().find(|n| survey.seen[*n].log == s.log);
+        let places: Vec<usize> = again.seen.iter().filter_map(place).collect();
+        let looks = places.iter().zip(&again.seen).zip(&steps);
+        let mut own: Vec<LogLane> = looks
+            .map(|((n, seen), step)| looked_again(&lanes[*n], document(peer, seen, step)))
+            .collect();
+        let still = carry_each(request, &way, &again, &steps, &mut own, time == TIMES);
+        for (n, lane) in places.iter().zip(own) {
+            lanes[*n] = lane;
+        }
+        moved = still.into_iter().map(|n| places[n]).collect();
+    }
+}
+
+/// What the second look found, with what the first has brought and said.
+fn looked_again(first: &LogLane, mut second: LogLane) -> LogLane {
+    (second.bytes, second.lines) = (first.bytes, first.lines);
+    second.notes.clone_from(&first.notes);
+    if first.outcome == Outcome::Partial {
+        second.outcome = Outcome::Partial;
+    }
+    second
+}
+
+/// How often a log that moves under the pull is looked at anew.
+const TIMES: u32 = 3;
+
+/// Carries each step out; the places of those that have moved meanwhile, unless this was the last time.
+fn carry_each(
+    request: &Request,
+    way: &Way,
+    survey: &Survey,
+    steps: &[Step],
+    lanes: &mut [LogLane],
+    is_last: bool,
+) -> Vec<usize> {
+    let peer = request.peer;
+    let mut moved = Vec::new();
+    for (n, ((seen, step), lane)) in survey.seen.iter().zip(steps).zip(lanes).enumerate() {
         let There::File(file) = &seen.there else {
+            // Its lane says so already; or it went away between two looks, and the next pull finds out where to.
+            if lane.outcome == Outcome::Pending {
+                let gone = PullError::Moved("it went away while it was being pulled".into());
+                broke(lane, peer, request.command, &gone);
+            }
             continue;
         };
         if seen.trouble.is_some() {
@@ -192,15 +268,13 @@ fn carry_all(request: &Request, survey: &Survey, steps: &[Step], lanes: &mut [Lo
             continue;
         }
         request.progress.message(&lane.log);
-        if coming(step) > 0 {
-            log_files::sweep_stages(&seen.log.local);
-        }
-        (lane.bytes, lane.lines) = (0, None);
-        lane.notes.clear();
-        if let Err(e) = carry::carry(&way, &mut job, step, lane) {
-            broke(lane, peer, request.command, &e);
+        match carry::carry(way, &mut job, step, lane) {
+            Ok(()) => {}
+            Err(PullError::Moved(_)) if !is_last => moved.push(n),
+            Err(e) => broke(lane, peer, request.command, &e),
         }
     }
+    moved
 }
 
 fn broke(lane: &mut LogLane, peer: &Peer, command: &str, e: &PullError) {

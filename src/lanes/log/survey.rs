@@ -91,6 +91,16 @@ pub fn survey(request: &Request) -> Result<Survey, LinkError> {
     })
 }
 
+/// Stages of killed runs, wherever logs of this peer go. Only while no pull is under way: several peers may share a directory.
+pub fn sweep_stages(policy: &Policy, peer: &Peer) {
+    let mut dirs = HashSet::new();
+    for log in known(policy, peer) {
+        if dirs.insert(log.local.parent().map(std::path::Path::to_owned)) {
+            log_files::sweep_stages(&log.local);
+        }
+    }
+}
+
 /// What is known before anybody was asked: the named logs, and the members of globs that were pulled before.
 fn known(policy: &Policy, peer: &Peer) -> Vec<Log> {
     let mut all: Vec<Log> = peer
@@ -190,32 +200,25 @@ fn members(
     salt: u64,
 ) -> Vec<usize> {
     let mut again = Vec::new();
+    let mut unsure = false;
     for (pull, answer) in globs.iter().zip(answers) {
+        let mut lost = |why: String| {
+            let trouble = format!("the directory {} {why} on {}", base_of(pull), peer.name);
+            seen.push(nowhere(pull, trouble));
+        };
         let listed = match answer {
             Members::All(all) => all,
+            Members::Partly(all) => {
+                lost("cannot be read to its end".into());
+                unsure = true;
+                all
+            }
             Members::Missing | Members::Outside => {
                 let why = match answer {
                     Members::Outside => "is reached through a link that leads out of the root",
                     _ => "is not there",
                 };
-                let mut lost = Seen {
-                    log: Log {
-                        remote: pull.remote.as_bytes().to_vec(),
-                        local: pull.local.join(".ubos-sync.none"),
-                        is_named: true,
-                    },
-                    mine: Mine::Nothing,
-                    state: None,
-                    there: There::Missing,
-                    local: HashMap::new(),
-                    trouble: None,
-                };
-                lost.trouble = Some(format!(
-                    "the directory {} {why} on {}",
-                    base_of(pull),
-                    peer.name
-                ));
-                seen.push(lost);
+                lost(why.into());
                 continue;
             }
         };
@@ -243,19 +246,41 @@ fn members(
     seen.retain(|s| {
         let gone = !s.log.is_named && s.there == There::Missing;
         if gone {
-            let note = format!(
-                "it is no longer on {}; what was pulled of it stays",
-                peer.name
-            );
+            let note = match unsure {
+                true => format!(
+                    "it cannot be seen on {} now; what was pulled of it stays",
+                    peer.name
+                ),
+                false => format!(
+                    "it is no longer on {}; what was pulled of it stays",
+                    peer.name
+                ),
+            };
             notes.push((neutral_bytes(&s.log.remote), note));
         }
         !gone
     });
-    let unsure = |n: &usize| seen.get(*n).is_some_and(|s| !s.local.is_empty());
+    let unasked = |n: &usize| seen.get(*n).is_some_and(|s| !s.local.is_empty());
     match notes.is_empty() {
-        true => again.into_iter().filter(unsure).collect(),
+        true => again.into_iter().filter(unasked).collect(),
         // Places may have moved: whatever has ranges and no hashes yet.
         false => (0..seen.len()).filter(|n| is_unasked(&seen[*n])).collect(),
+    }
+}
+
+/// A glob that could not be looked at, as a log of its own that has failed.
+fn nowhere(pull: &LogPull, trouble: String) -> Seen {
+    Seen {
+        log: Log {
+            remote: pull.remote.as_bytes().to_vec(),
+            local: pull.local.join(".ubos-sync.none"),
+            is_named: true,
+        },
+        mine: Mine::Nothing,
+        state: None,
+        there: There::Missing,
+        local: HashMap::new(),
+        trouble: Some(trouble),
     }
 }
 

@@ -41,11 +41,13 @@ while [ "$i" -lt "$globs" ]; do
   if inside "$x"; then
     printf '%s-%s SWEEP %s\n' "$nonce" "$i" "$style"
     f='%y\0%s\0%T@\0%C@\0%i\0%m\0%p\0%l\0'
+    rc=9
     case $style in
-    gnu) (cd "$x" && find . -maxdepth "$depth" ! -type d -printf "$f") 2>/dev/null ;;
-    bsd) (cd "$x" && find . -maxdepth "$depth" ! -type d -print0 | xargs -0 stat -f "%n$nonce-$i|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce-$i%Y") 2>/dev/null ;;
+    gnu) (cd "$x" && find . -maxdepth "$depth" ! -type d -printf "$f") 2>/dev/null; rc=$? ;;
+    bsd) (cd "$x" && find . -maxdepth "$depth" ! -type d -print0 | xargs -0 stat -f "%n$nonce-$i|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce-$i%Y"; find . -maxdepth "$depth" >/dev/null) 2>/dev/null; rc=$? ;;
     esac
-    printf '\0\n%s-%s SWEPT 0\n\0\n' "$nonce" "$i"
+    # What could not be read is not gone.
+    printf '\0\n%s-%s SWEPT %s\n\0\n' "$nonce" "$i" "$rc"
   else
     [ -d "$x" ] && why=outside || why=missing
     printf '%s-%s SWEEP %s\n\0\n%s-%s SWEPT 0\n\0\n' "$nonce" "$i" "$why" "$nonce" "$i"
