@@ -9,3 +9,4 @@ pub mod host;
 pub mod lanes;
 pub mod model;
 pub mod tool;
+pub mod worker;

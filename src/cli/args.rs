@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, explain, full, hold, init, logs, profile, publish, rollback, runs, status, truth, verify,
+    check, explain, full, health, hold, init, logs, profile, publish, rollback, runs, shell,
+    status, stop, truth, verify, watch,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -78,10 +79,15 @@ pub enum Command {
     Publish(publish::Publish),
     Verify(verify::Verify),
     Status(status::Status),
+    Watch(watch::Watch),
+    Stop(stop::Stop),
+    Health(health::Health),
     Runs(runs::RunsArgs),
     Rollback(rollback::Rollback),
     Hold(hold::Hold),
     Release(hold::Release),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// A duration as the policy writes them.

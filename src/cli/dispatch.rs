@@ -42,6 +42,11 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Rollback(args) => ("rollback", args.run(global)),
         Command::Hold(args) => ("hold", args.run(global)),
         Command::Release(args) => ("release", args.run(global)),
+        Command::Watch(args) => ("watch", args.run(global)),
+        Command::Stop(args) => ("stop", args.run(global)),
+        Command::Health(args) => ("health", args.run(global)),
+        Command::Completions(args) => ("completions", args.run(global)),
+        Command::Man(args) => ("man", args.run(global)),
         Command::Publish(args) => ("publish", args.run(global)),
         Command::Runs(args) => ("runs", audit_log(args, global)),
     }

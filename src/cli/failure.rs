@@ -25,6 +25,11 @@ impl Failure {
         Self::new(exit::REFUSED, message)
     }
 
+    /// Another live one is in the way.
+    pub fn locked(message: impl Into<String>) -> Self {
+        Self::new(exit::LOCKED, message)
+    }
+
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(exit::FAILED, message)
     }

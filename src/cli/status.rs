@@ -9,6 +9,7 @@ use super::args::Global;
 use super::failure::Failure;
 use super::out;
 use super::render::status;
+use super::worker_state;
 use crate::audit::catalog::Summary;
 use crate::audit::store::Store;
 use crate::host::{clock, policy_file, signals};
@@ -105,6 +106,8 @@ impl Status {
                 })
             })
             .collect();
+        let worker = worker_state::read(policy);
+        let overdue = worker.as_ref().map(|w| is_overdue(policy, w));
         let facts = last.and_then(|s| s.facts.as_ref());
         let started = facts.and_then(|f| chrono::DateTime::parse_from_rfc3339(&f.started).ok());
         let age = started.map(|at| (clock::now() - at.to_utc()).num_seconds());
@@ -115,16 +118,32 @@ impl Status {
             "peers": peers,
             "lock": lock,
             "pause": Value::Null,
-            "worker": Value::Null,
+            "worker": worker.as_ref().map(worker_state::Worker::json),
             "last_run": last.zip(facts).map(|(s, f)| json!({
                 "run": s.run, "command": f.command, "mode": f.mode, "outcome": f.outcome, "started": f.started,
                 "age_seconds": age,
             })),
-            "next_run": Value::Null,
-            "overdue": Value::Null,
+            "next_run": worker.as_ref().filter(|w| w.alive).and_then(|w| w.doc.next_run.clone()),
+            "overdue": overdue,
             "offline": self.offline,
         })
     }
+}
+
+/// A worker that was not asked to end is overdue when its last success, or its start, is three turns old.
+fn is_overdue(policy: &Policy, worker: &worker_state::Worker) -> bool {
+    if worker.doc.ended.is_some() {
+        return false;
+    }
+    let since = worker
+        .doc
+        .last_success
+        .as_ref()
+        .unwrap_or(&worker.doc.started);
+    let most = worker.doc.interval_seconds * 3 + policy.schedule.jitter.as_secs();
+    let at = chrono::DateTime::parse_from_rfc3339(since).map(|at| at.to_utc());
+    let age = at.ok().and_then(|at| (clock::now() - at).to_std().ok());
+    !worker.alive || age.is_none_or(|age| age.as_secs() > most)
 }
 
 fn lane(lane: &Lane) -> Value {

@@ -230,6 +230,15 @@ pub fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Whether somebody holds the exclusive lock of this file right now.
+pub fn is_locked(path: &Path) -> bool {
+    let mut options = fs::OpenOptions::new();
+    let Ok(file) = open_with(options.read(true), OFlags::NOFOLLOW, "open", path) else {
+        return false;
+    };
+    matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+}
+
 /// What asking for a lock without waiting brings.
 pub enum Locked {
     Ours(File),

@@ -1,6 +1,7 @@
 //! The only door to the world: clock, files, processes, signals, and the links to hosts.
 
 pub mod clock;
+pub mod events;
 pub mod export;
 pub mod files;
 pub mod link;
@@ -9,3 +10,4 @@ pub mod plain_files;
 pub mod policy_file;
 pub mod process;
 pub mod signals;
+pub mod supervisor;

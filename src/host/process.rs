@@ -128,6 +128,18 @@ pub fn run_within(
     })
 }
 
+/// Asks a process to end by SIGTERM.
+pub fn ask_to_end(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::kill_process(
+        pid,
+        rustix::process::Signal::TERM,
+    )?)
+}
+
 /// This machine's name, without its domain.
 pub fn host_name() -> String {
     let name = rustix::system::uname()

@@ -20,6 +20,13 @@ pub fn listen() {
     }
 }
 
+/// The wish is taken note of: what comes now is to be done in spite of it. Another signal is a new wish.
+pub fn forget() {
+    if let Some(wish) = WISH.get() {
+        wish.store(0, Ordering::Relaxed);
+    }
+}
+
 /// The signal that asked us to stop, if any did.
 pub fn stop_wish() -> Option<usize> {
     WISH.get()

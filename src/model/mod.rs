@@ -27,5 +27,7 @@ pub mod text;
 pub mod time;
 pub mod tree;
 pub mod truth_doc;
+pub mod turn;
 pub mod undo;
 pub mod words;
+pub mod worker_doc;

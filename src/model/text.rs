@@ -123,6 +123,16 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, c)| c)
 }
 
+/// An age for people: `4 min`, `3 h`, `2 days`.
+pub fn age(seconds: i64) -> String {
+    match seconds {
+        ..=89 => format!("{} s", seconds.max(0)),
+        90..=5399 => format!("{} min", (seconds + 30) / 60),
+        5400..=129_599 => format!("{} h", (seconds + 1800) / 3600),
+        _ => format!("{} days", (seconds + 43_200) / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::paint::{Meaning, Style};
 use super::table::{Align, Cell, lines};
-use crate::model::text::{count, neutral, size};
+use crate::model::text::{age, count, neutral, size};
 
 pub fn screen(doc: &Value, style: &Style) -> String {
     let mut rows = Vec::new();
@@ -31,12 +31,45 @@ pub fn screen(doc: &Value, style: &Style) -> String {
             age(last["age_seconds"].as_i64().unwrap_or(0))
         ),
     };
+    out += &worker(doc, style);
     let waits = |p: &Value| p["pending"].as_u64().unwrap_or(0) > 0;
     if doc["peers"].as_array().into_iter().flatten().any(waits) {
         out += &format!(
             "Next: {}\n",
             style.paint(Meaning::Command, "ubos-sync full")
         );
+    }
+    out
+}
+
+/// The worker in a line: alive or not, its turns, and whether it is behind.
+fn worker(doc: &Value, style: &Style) -> String {
+    let w = &doc["worker"];
+    if w.is_null() {
+        return "No worker has run here; to let it run by itself: ubos-sync watch --apply\n".into();
+    }
+    let did = format!(
+        "{} cycles, {} good, {} failed",
+        w["cycles"], w["succeeded"], w["failed"]
+    );
+    let (meaning, said) = match (w["alive"] == true, w["ended"].as_str()) {
+        (true, _) => {
+            let next = doc["next_run"].as_str().unwrap_or("soon");
+            (
+                Meaning::Good,
+                format!("Worker: process {}, {did}, next at {next}", w["pid"]),
+            )
+        }
+        (false, Some(ended)) => (
+            Meaning::Aside,
+            format!("Worker: ended {}; {did}", neutral(ended)),
+        ),
+        (false, None) => (Meaning::Loss, format!("Worker: DIED; {did}")),
+    };
+    let mut out = format!("{}\n", style.paint(meaning, &said));
+    if doc["overdue"] == true {
+        let said = "OVERDUE: no success for three turns; to see why: ubos-sync runs list";
+        out += &format!("{}\n", style.paint(Meaning::Loss, said));
     }
     out
 }
@@ -116,16 +149,6 @@ fn row(peer: &str, lane: &Value) -> Vec<Cell> {
     ]
 }
 
-/// An age for people: `4 min`, `3 h`, `2 days`.
-fn age(seconds: i64) -> String {
-    match seconds {
-        ..=89 => format!("{} s", seconds.max(0)),
-        90..=5399 => format!("{} min", (seconds + 30) / 60),
-        5400..=129_599 => format!("{} h", (seconds + 1800) / 3600),
-        _ => format!("{} days", (seconds + 43_200) / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +164,8 @@ mod tests {
                     { "lane": "log", "log": "logs/m.jsonl", "outcome": "pending", "bytes": 2048 } ] },
                 { "name": "disk", "reachable": false, "pending": 0, "lanes": [ { "message": "disk is\u{1b} away" } ] },
                 { "name": "idle", "reachable": true, "pending": 0, "lanes": [ { "lane": "truth", "outcome": "in-sync" } ] } ],
+            "worker": { "pid": 7, "alive": true, "cycles": 3, "succeeded": 2, "failed": 1 },
+            "next_run": "2026-11-25T14:10:50Z", "overdue": true,
             "last_run": { "command": "full", "run": "20261125T140550Z-full-78c03e", "outcome": "applied", "age_seconds": 240 },
         });
         insta::assert_snapshot!(screen(&doc, &Style::default()), @r"
@@ -150,6 +175,8 @@ mod tests {
           disk                  offline  disk is\e away
           idle    truth         in sync
         Last applied: full 20261125T140550Z-full-78c03e (applied), 4 min ago
+        Worker: process 7, 3 cycles, 2 good, 1 failed, next at 2026-11-25T14:10:50Z
+        OVERDUE: no success for three turns; to see why: ubos-sync runs list
         Next: ubos-sync full
         ");
     }
