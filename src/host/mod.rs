@@ -6,6 +6,7 @@ pub mod export;
 pub mod files;
 pub mod link;
 pub mod log_files;
+pub mod messenger;
 pub mod plain_files;
 pub mod policy_file;
 pub mod process;

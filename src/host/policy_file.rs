@@ -151,6 +151,11 @@ pub fn env() -> Env {
     }
 }
 
+/// What an environment variable says, if it says anything.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.trim().is_empty())
+}
+
 fn absolute_var(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .map(PathBuf::from)

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::audit::store::{self, OpenRun, Store};
 use crate::host::{clock, process, signals};
 use crate::lanes::lock::{NoLock, locked, no_lock, site_lock};
+use crate::lanes::outside;
 use crate::model::exit;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, Severity};
 use crate::model::policy::Policy;
 use crate::model::record::{Lane, Mode, Outcome, PolicyRef, Record, Who};
 use crate::model::time;
@@ -82,6 +83,19 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
         }
     }
     record.complete = true;
+    if setup.mode == Mode::Apply {
+        // After the record is closed and the lock is let go: whoever is told may take their time.
+        for trouble in outside::tell(setup.policy, &store, &record) {
+            tracing::warn!("{trouble}");
+            record.findings.push(Finding {
+                guard: "notify".into(),
+                severity: Severity::Warn,
+                peer: None,
+                message: trouble,
+                hint: "ubos-sync check".into(),
+            });
+        }
+    }
     Ok(record)
 }
 

@@ -3,6 +3,7 @@
 pub mod flow;
 pub mod lock;
 pub mod log;
+pub mod outside;
 pub mod overtaken;
 pub mod peers;
 pub mod publish;

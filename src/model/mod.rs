@@ -12,6 +12,8 @@ pub mod invocation;
 pub mod log_doc;
 pub mod log_state;
 pub mod manifest;
+pub mod metrics;
+pub mod notice;
 pub mod path;
 pub mod plan;
 pub mod policy;
