@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, explain, full, health, hold, init, logs, profile, publish, rollback, runs, shell,
-    status, stop, truth, verify, watch,
+    check, doctor, explain, full, health, hold, init, logs, profile, publish, rollback, runs,
+    shell, status, stop, truth, verify, watch,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -71,6 +71,7 @@ pub enum Color {
 pub enum Command {
     Init(init::Init),
     Check(check::Check),
+    Doctor(doctor::Doctor),
     Profile(profile::Profile),
     Explain(explain::Explain),
     Truth(truth::Truth),

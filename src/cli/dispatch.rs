@@ -45,6 +45,7 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Watch(args) => ("watch", args.run(global)),
         Command::Stop(args) => ("stop", args.run(global)),
         Command::Health(args) => ("health", args.run(global)),
+        Command::Doctor(args) => ("doctor", args.run(global)),
         Command::Completions(args) => ("completions", args.run(global)),
         Command::Man(args) => ("man", args.run(global)),
         Command::Publish(args) => ("publish", args.run(global)),

@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod dispatch;
+mod doctor;
 mod explain;
 mod failure;
 mod full;

@@ -28,6 +28,14 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// What to type next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Offline { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
+            Self::Stopped => String::new(),
+        }
+    }
+
     pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed {
             message: message.into(),

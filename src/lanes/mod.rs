@@ -1,5 +1,6 @@
 //! The lanes: each observes, plans, guards, applies, verifies and records in the same shape.
 
+pub mod doctor;
 pub mod flow;
 pub mod lock;
 pub mod log;

@@ -129,13 +129,34 @@ pub fn pair_id(site: &str, peer: &str) -> String {
     names.join("+")
 }
 
-/// Opens both hosts at once.
+/// Opens both hosts at once, and locks them.
 pub fn open(
     policy: &Policy,
     peer: &Peer,
     reach: &Reach,
     run: &str,
     command: &str,
+) -> Result<Pair, OpenError> {
+    both(policy, peer, reach, (run, command), "lock")
+}
+
+/// Looks at both hosts without a lock: good for questions, not for plans.
+pub fn look(
+    policy: &Policy,
+    peer: &Peer,
+    reach: &Reach,
+    run: &str,
+    command: &str,
+) -> Result<Pair, OpenError> {
+    both(policy, peer, reach, (run, command), "look")
+}
+
+fn both(
+    policy: &Policy,
+    peer: &Peer,
+    reach: &Reach,
+    (run, command): (&str, &str),
+    want: &str,
 ) -> Result<Pair, OpenError> {
     let id = pair_id(&policy.site.name, &peer.name);
     let state = policy.site.state_dir.display().to_string();
@@ -168,7 +189,8 @@ pub fn open(
         root: peer.root.clone(),
         unison: peer.unison.clone(),
     };
-    let open_one = |asked: Asked, file: &Path| open_host(policy, asked, &id, run, &who, file);
+    let open_one =
+        |asked: Asked, file: &Path| open_host(policy, asked, &id, (run, &who, want), file);
     let (here, there) = (scratch.join("local.err"), scratch.join("peer.err"));
     let (local, peer) = std::thread::scope(|s| {
         let far = s.spawn(|| open_one(theirs, &there));
@@ -204,8 +226,7 @@ fn open_host(
     policy: &Policy,
     asked: Asked,
     pair: &str,
-    run: &str,
-    who: &str,
+    (run, who, want): (&str, &str, &str),
     stderr: &Path,
 ) -> Result<Host, OpenError> {
     let rules = &policy.truth.rules;
@@ -220,7 +241,7 @@ fn open_host(
         run,
         who,
         &asked.unison,
-        "lock",
+        want,
         &asked.owner,
         &n_prunes,
         &n_includes,
@@ -242,7 +263,7 @@ fn open_host(
     if remote::value(&body, "lock") == Some("refused") {
         return Err(OpenError::Locked(holder(&name, &body)));
     }
-    if remote::value(&body, "lock") != Some("held") {
+    if want == "lock" && remote::value(&body, "lock") != Some("held") {
         return Err(OpenError::Failed {
             message: format!(
                 "the state directory {} on {name} cannot be written",
