@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     check, doctor, explain, full, health, hold, init, logs, profile, publish, rollback, runs,
-    shell, status, stop, truth, verify, watch,
+    service, shell, status, stop, truth, verify, watch,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -54,6 +54,9 @@ pub struct Global {
     /// How long to wait for a run that holds the lock (5m, 30s, …)
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub wait: Option<Duration>,
+    /// Wait up to so long first, so that not every host begins at the same moment
+    #[arg(long, global = true, hide = true, value_name = "DURATION", value_parser = duration)]
+    pub jitter: Option<Duration>,
     /// Waive a guard, for this run only (repeatable)
     #[arg(long, global = true, value_name = "GUARD", value_parser = guard)]
     pub allow: Vec<String>,
@@ -83,6 +86,9 @@ pub enum Command {
     Watch(watch::Watch),
     Stop(stop::Stop),
     Health(health::Health),
+    Service(service::Service),
+    #[command(hide = true)]
+    UnitFailed(service::UnitFailed),
     Runs(runs::RunsArgs),
     Rollback(rollback::Rollback),
     Hold(hold::Hold),

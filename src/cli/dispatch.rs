@@ -1,5 +1,7 @@
 //! From the arguments to an exit code.
 
+use std::time::Duration;
+
 use clap::Parser;
 use serde_json::json;
 
@@ -7,7 +9,7 @@ use super::args::{Cli, Command, Global};
 use super::failure::Failure;
 use super::{out, runs};
 use crate::audit::store::Store;
-use crate::host::policy_file;
+use crate::host::{clock, policy_file, signals};
 
 /// Runs the program; every way out of it comes through here.
 pub fn main() -> u8 {
@@ -20,11 +22,24 @@ pub fn main() -> u8 {
         }
     };
     out::set_up(&cli.global);
+    rest(&cli.global);
     let (name, result) = run(&cli);
     result.unwrap_or_else(|failure| {
         report(&cli, name, &failure);
         failure.code
     })
+}
+
+/// Not every host at the same moment; a wish to stop ends it.
+fn rest(global: &Global) {
+    let Some(jitter) = global.jitter else { return };
+    signals::listen();
+    let most = jitter.as_millis().max(1);
+    let dice = u64::try_from(clock::now_ns().unsigned_abs() % most).unwrap_or(0);
+    let until = clock::monotonic() + Duration::from_millis(dice);
+    while clock::monotonic() < until && signals::stop_wish().is_none() {
+        clock::sleep(Duration::from_millis(50));
+    }
 }
 
 fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
@@ -46,6 +61,8 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Stop(args) => ("stop", args.run(global)),
         Command::Health(args) => ("health", args.run(global)),
         Command::Doctor(args) => ("doctor", args.run(global)),
+        Command::Service(args) => ("service", args.run(global)),
+        Command::UnitFailed(args) => ("unit-failed", args.run(global)),
         Command::Completions(args) => ("completions", args.run(global)),
         Command::Man(args) => ("man", args.run(global)),
         Command::Publish(args) => ("publish", args.run(global)),

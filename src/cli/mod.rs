@@ -20,6 +20,7 @@ mod publish;
 pub mod render;
 mod rollback;
 pub mod runs;
+mod service;
 mod shell;
 mod status;
 mod stop;

@@ -128,6 +128,15 @@ pub fn run_within(
     })
 }
 
+/// This very program, where it lies.
+pub fn own_program() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}
+
+pub fn user_id() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
 /// Asks a process to end by SIGTERM.
 pub fn ask_to_end(pid: u32) -> io::Result<()> {
     let pid = i32::try_from(pid)

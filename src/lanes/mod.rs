@@ -8,5 +8,6 @@ pub mod outside;
 pub mod overtaken;
 pub mod peers;
 pub mod publish;
+pub mod service;
 pub mod truth;
 pub mod undo;

@@ -7,7 +7,7 @@ use crate::host::policy_file::variable;
 use crate::host::{clock, files, messenger};
 use crate::model::metrics;
 use crate::model::notice::{Notice, notices};
-use crate::model::policy::{Notify, Policy};
+use crate::model::policy::{Event, Notify, Policy};
 use crate::model::record::{Mode, Outcome, Record};
 
 /// Applied runs that are looked back at to tell news from what is known.
@@ -44,6 +44,26 @@ pub fn tell(policy: &Policy, store: &Store, record: &Record) -> Vec<String> {
             break;
         }
     }
+    troubles
+}
+
+/// A unit of the service manager failed without a record that could say so.
+pub fn unit_failed(policy: &Policy, message: String) -> Vec<String> {
+    let notify = &policy.notify;
+    let mut troubles = Vec::new();
+    if !notify.on.contains(&Event::Failure) {
+        return troubles;
+    }
+    let notice = Notice {
+        event: Event::Failure.word(),
+        host: policy.site.name.clone(),
+        peer: String::new(),
+        lane: "",
+        run: String::new(),
+        message,
+    };
+    let hook = url(notify, &mut troubles);
+    send(policy, notify, hook.as_deref(), &notice, &mut troubles);
     troubles
 }
 

@@ -10,3 +10,4 @@ pub mod rsync_push;
 pub mod ssh;
 pub mod unison;
 pub mod unison_profile;
+pub mod units;

@@ -1,0 +1,326 @@
+//! Units on this host: shown, installed, changed, taken away, through the service manager's own programs.
+//!
+//! Invariants: a file that is not ours is neither replaced nor removed; nothing is done that was not shown first.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::policy_file::{env, variable};
+use crate::host::{files, plain_files, process};
+use crate::model::invocation::Invocation;
+use crate::model::policy::Policy;
+use crate::model::text::neutral_bytes;
+use crate::tool::units::{self, Choice, Kind, LABEL, Place, UnitFile};
+
+/// A file as it would be, and what stands there now.
+pub struct Planned {
+    pub path: PathBuf,
+    pub file: UnitFile,
+    pub now: Now,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Now {
+    Absent,
+    Same,
+    /// Ours, but another text.
+    Other,
+    /// Written by somebody else.
+    Foreign,
+}
+
+/// This host's kind of service manager.
+pub fn native() -> Kind {
+    match std::env::consts::OS {
+        "macos" => Kind::Launchd,
+        _ => Kind::Systemd,
+    }
+}
+
+/// Where units of this kind lie.
+pub fn dir(kind: Kind, is_system: bool) -> Option<PathBuf> {
+    let home = env().home;
+    Some(match (kind, is_system) {
+        (Kind::Systemd, true) => "/etc/systemd/system".into(),
+        (Kind::Systemd, false) => variable("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+            .or(home.map(|h| h.join(".config")))?
+            .join("systemd/user"),
+        (Kind::Launchd, true) => "/Library/LaunchDaemons".into(),
+        (Kind::Launchd, false) => home?.join("Library/LaunchAgents"),
+    })
+}
+
+/// What the policy and this machine say.
+pub fn place(policy: &Policy) -> Place {
+    let shown = |p: &Path| p.display().to_string();
+    let mut writable = vec![
+        shown(&policy.site.root),
+        shown(&policy.site.state_dir),
+        shown(&policy.audit.dir),
+    ];
+    for peer in &policy.peers {
+        if peer.remote.is_none() {
+            writable.push(peer.root.clone());
+        }
+        let outside = peer
+            .logs
+            .iter()
+            .filter(|l| !l.local.starts_with(&policy.site.root));
+        writable.extend(outside.filter_map(|l| Some(shown(l.local.parent()?))));
+    }
+    writable.sort();
+    writable.dedup();
+    Place {
+        program: process::own_program().map_or_else(|| "ubos-sync".into(), |p| shown(&p)),
+        policy: shown(&policy.file),
+        writable,
+        memory_max: policy.service.memory_max.clone(),
+        cpu_quota: policy.service.cpu_quota.clone(),
+        wants: policy.service.wants.clone(),
+        log: shown(&policy.audit.dir.join("launchd.log")),
+    }
+}
+
+/// The files of a choice, each with what stands in its place.
+pub fn planned(choice: &Choice, place: &Place) -> Result<Vec<Planned>, String> {
+    let dir = dir(choice.kind, choice.run_as.is_some()).ok_or("this user has no home directory")?;
+    let all = units::render(choice, place)
+        .ok_or("a path or name holds a line break, which no unit can")?;
+    Ok(all
+        .into_iter()
+        .map(|file| {
+            let path = dir.join(&file.name);
+            let now = match read(&path) {
+                None => Now::Absent,
+                Some(text) if text == file.content => Now::Same,
+                Some(text) if units::is_ours(&text) => Now::Other,
+                Some(_) => Now::Foreign,
+            };
+            Planned { path, file, now }
+        })
+        .collect())
+}
+
+fn read(path: &Path) -> Option<String> {
+    let bytes = files::read_bounded(path, 1 << 16).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Files of ours that lie in the directory of this kind, with how they were made.
+pub fn installed(kind: Kind, is_system: bool) -> Vec<(PathBuf, Option<Choice>)> {
+    let Some(dir) = dir(kind, is_system) else {
+        return Vec::new();
+    };
+    let all = units::names(kind).iter().map(|n| dir.join(n));
+    all.filter_map(|path| {
+        let text = read(&path).filter(|t| units::is_ours(t))?;
+        let choice = Choice::of(kind, &text);
+        Some((path, choice))
+    })
+    .collect()
+}
+
+/// A command of the service manager.
+pub type Command = Vec<String>;
+
+fn words(all: &[&str]) -> Command {
+    all.iter().map(|w| (*w).to_owned()).collect()
+}
+
+fn systemctl(is_system: bool, rest: &[&str]) -> Command {
+    let scope: &[&str] = if is_system { &[] } else { &["--user"] };
+    words(&[&["systemctl"], scope, rest].concat())
+}
+
+fn domain(is_system: bool) -> String {
+    match is_system {
+        true => "system".into(),
+        false => format!("gui/{}", process::user_id()),
+    }
+}
+
+/// What makes the service manager take the files in.
+pub fn to_install(choice: &Choice, path: &Path) -> Vec<Command> {
+    let is_system = choice.run_as.is_some();
+    match choice.kind {
+        Kind::Systemd => {
+            let unit = units::switch(choice);
+            let other = match unit {
+                "ubos-sync.timer" => "ubos-sync-watch.service",
+                _ => "ubos-sync.timer",
+            };
+            let mut all = vec![systemctl(is_system, &["daemon-reload"])];
+            if installed(choice.kind, is_system)
+                .iter()
+                .any(|(p, _)| p.ends_with(other))
+            {
+                all.push(systemctl(is_system, &["disable", "--now", other]));
+            }
+            all.push(systemctl(is_system, &["enable", unit]));
+            all.push(systemctl(is_system, &["restart", unit]));
+            all
+        }
+        Kind::Launchd => {
+            let (domain, path) = (domain(is_system), path.display().to_string());
+            let target = format!("{domain}/{LABEL}");
+            vec![
+                words(&["launchctl", "bootout", &target]),
+                words(&["launchctl", "bootstrap", &domain, &path]),
+            ]
+        }
+    }
+}
+
+/// What lets it go.
+pub fn to_uninstall(kind: Kind, is_system: bool, units: &[String]) -> Vec<Command> {
+    match kind {
+        Kind::Systemd => {
+            let switches = units
+                .iter()
+                .filter(|u| *u != "ubos-sync.service" && !u.contains('@'));
+            switches
+                .map(|u| systemctl(is_system, &["disable", "--now", u]))
+                .collect()
+        }
+        Kind::Launchd => vec![words(&[
+            "launchctl",
+            "bootout",
+            &format!("{}/{LABEL}", domain(is_system)),
+        ])],
+    }
+}
+
+/// What has to be said when the files are gone: the stamp of the persistent timer goes too.
+pub fn after_uninstall(kind: Kind, is_system: bool, units: &[String]) -> Vec<Command> {
+    match kind {
+        Kind::Systemd => {
+            let mut all = Vec::new();
+            if units.iter().any(|u| u == "ubos-sync.timer") {
+                all.push(systemctl(
+                    is_system,
+                    &["clean", "--what=state", "ubos-sync.timer"],
+                ));
+            }
+            all.push(systemctl(is_system, &["daemon-reload"]));
+            all
+        }
+        Kind::Launchd => Vec::new(),
+    }
+}
+
+pub fn to_switch(choice: &Choice, on: bool, path: &Path) -> Vec<Command> {
+    let is_system = choice.run_as.is_some();
+    let word = if on { "enable" } else { "disable" };
+    match choice.kind {
+        Kind::Systemd => vec![systemctl(
+            is_system,
+            &[word, "--now", units::switch(choice)],
+        )],
+        Kind::Launchd => {
+            let target = format!("{}/{LABEL}", domain(is_system));
+            let act = match on {
+                true => words(&[
+                    "launchctl",
+                    "bootstrap",
+                    &domain(is_system),
+                    &path.display().to_string(),
+                ]),
+                false => words(&["launchctl", "bootout", &target]),
+            };
+            match on {
+                true => vec![words(&["launchctl", word, &target]), act],
+                false => vec![act, words(&["launchctl", word, &target])],
+            }
+        }
+    }
+}
+
+pub fn to_trigger(choice: &Choice) -> Command {
+    let is_system = choice.run_as.is_some();
+    match choice.kind {
+        Kind::Systemd => {
+            let unit = match choice.mode {
+                units::Mode::Timer => "ubos-sync.service",
+                units::Mode::Watch => "ubos-sync-watch.service",
+            };
+            let verb = if choice.mode == units::Mode::Timer {
+                "start"
+            } else {
+                "restart"
+            };
+            systemctl(is_system, &[verb, unit])
+        }
+        Kind::Launchd => words(&[
+            "launchctl",
+            "kickstart",
+            "-k",
+            &format!("{}/{LABEL}", domain(is_system)),
+        ]),
+    }
+}
+
+pub fn to_ask(choice: &Choice) -> Command {
+    let is_system = choice.run_as.is_some();
+    match choice.kind {
+        Kind::Systemd => systemctl(
+            is_system,
+            &[
+                "show",
+                units::switch(choice),
+                "--property=ActiveState,SubState,UnitFileState,Result,NextElapseUSecRealtime,LastTriggerUSec",
+            ],
+        ),
+        Kind::Launchd => words(&[
+            "launchctl",
+            "print",
+            &format!("{}/{LABEL}", domain(is_system)),
+        ]),
+    }
+}
+
+pub fn to_read_log(choice: &Choice, lines: &str) -> Command {
+    let unit = match choice.mode {
+        units::Mode::Timer => "ubos-sync.service",
+        units::Mode::Watch => "ubos-sync-watch.service",
+    };
+    match choice.run_as {
+        Some(_) => words(&["journalctl", "--no-pager", "-n", lines, "-u", unit]),
+        None => words(&[
+            "journalctl",
+            "--user",
+            "--no-pager",
+            "-n",
+            lines,
+            "-u",
+            unit,
+        ]),
+    }
+}
+
+/// Runs a command of the service manager: what it said, or why it failed.
+pub fn call(command: &Command) -> Result<String, String> {
+    let Some((program, rest)) = command.split_first() else {
+        return Ok(String::new());
+    };
+    let path = process::which(program).ok_or_else(|| format!("{program} is not on this host"))?;
+    let what = Invocation::new(&path).args(rest.iter().map(String::as_str));
+    let out = process::run(&what, Vec::new()).map_err(|e| format!("{program}: {e}"))?;
+    match out.code {
+        Some(0) => Ok(String::from_utf8_lossy(&out.stdout).into_owned()),
+        _ => Err(neutral_bytes(out.stderr.trim_ascii())),
+    }
+}
+
+/// Writes a file of ours.
+pub fn write(planned: &Planned) -> Result<(), String> {
+    if let Some(dir) = planned.path.parent() {
+        plain_files::make_dir(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    }
+    plain_files::replace(&planned.path, planned.file.content.as_bytes())
+        .map_err(|e| format!("{}: {e}", planned.path.display()))
+}
+
+pub fn remove(path: &Path) -> Result<(), String> {
+    files::remove_file(path).map_err(|e| e.to_string())
+}

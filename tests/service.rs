@@ -1,0 +1,203 @@
+//! The units: shown, written, recognised, taken away; checked by systemd's own tools where they are.
+#![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
+
+mod lab;
+mod pair;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use lab::{Lab, Output, need};
+use pair::{MAC, pair};
+use serde_json::Value;
+
+fn service(lab: &Lab, args: &[&str]) -> Output {
+    let mut all = vec!["service"];
+    all.extend(args);
+    lab.run(&all)
+}
+
+fn printed(lab: &Lab, args: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut all = vec!["print", "--json"];
+    all.extend(args);
+    let json = service(lab, &all).expect(0).json();
+    let files = json["files"].as_array().unwrap();
+    files
+        .iter()
+        .map(|f| {
+            (
+                f["path"].as_str().unwrap().into(),
+                f["content"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect()
+}
+
+fn units(lab: &Lab) -> PathBuf {
+    lab.home(MAC).join(".config/systemd/user")
+}
+
+#[test]
+fn every_unit_is_clean_for_systemd_and_the_system_unit_is_closed() {
+    let Some(lab) = pair() else { return };
+    if !need(&["systemd-analyze"]) {
+        return;
+    }
+    let variants: [(&str, &[&str]); 4] = [
+        ("timer", &[]),
+        ("watch", &["--mode", "watch"]),
+        ("system", &["--system", "--run-as", "root", "--apply"]),
+        (
+            "system-watch",
+            &["--system", "--run-as", "root", "--mode", "watch"],
+        ),
+    ];
+    for (name, args) in variants {
+        let dir = lab.root().join(name);
+        fs::create_dir(&dir).unwrap();
+        let files = printed(&lab, args);
+        let mut paths = Vec::new();
+        for (path, content) in &files {
+            let to = dir.join(path.file_name().unwrap());
+            fs::write(&to, content).unwrap();
+            paths.push(to);
+        }
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["--man=no", "--recursive-errors=no", "verify"]);
+        if !name.starts_with("system") {
+            verify.arg("--user").env("XDG_RUNTIME_DIR", lab.root());
+        }
+        let templates = |p: &&PathBuf| !p.to_string_lossy().contains('@');
+        let out = verify
+            .args(paths.iter().filter(templates))
+            .output()
+            .unwrap();
+        assert!(
+            out.status.success(),
+            "{name}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        if name.starts_with("system") {
+            let unit = paths
+                .iter()
+                .find(|p| p.extension().unwrap() == "service")
+                .unwrap();
+            let mut security = Command::new("systemd-analyze");
+            security
+                .args(["security", "--offline=true", "--threshold=30"])
+                .arg(unit);
+            let out = security.output().unwrap();
+            assert!(
+                out.status.success(),
+                "{}",
+                String::from_utf8_lossy(&out.stdout)
+            );
+        }
+        let calendar = files
+            .iter()
+            .find_map(|(_, c)| c.lines().find_map(|l| l.strip_prefix("OnCalendar=")));
+        if let Some(calendar) = calendar {
+            let out = Command::new("systemd-analyze")
+                .args(["calendar", calendar])
+                .output()
+                .unwrap();
+            assert!(out.status.success(), "{calendar}");
+        }
+    }
+}
+
+#[test]
+fn the_agent_is_a_property_list_that_says_what_was_meant() {
+    let Some(lab) = pair() else { return };
+    for mode in ["timer", "watch"] {
+        let files = printed(&lab, &["--kind", "launchd", "--mode", mode, "--apply"]);
+        assert!(
+            files[0].0.ends_with("Library/LaunchAgents/ubos-sync.plist"),
+            "{files:?}"
+        );
+        let list = plist::Value::from_reader_xml(files[0].1.as_bytes()).unwrap();
+        let list = list.as_dictionary().unwrap();
+        let words: Vec<&str> = list["ProgramArguments"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_string().unwrap())
+            .collect();
+        let policy = lab.policy_file(MAC);
+        assert!(
+            words.contains(&policy.to_str().unwrap()) && words.contains(&"--apply"),
+            "{words:?}"
+        );
+        match mode {
+            "timer" => {
+                assert_eq!(list["StartCalendarInterval"].as_array().unwrap().len(), 12);
+                assert!(words.contains(&"--jitter"));
+            }
+            _ => assert!(words.contains(&"watch") && list.contains_key("KeepAlive")),
+        }
+    }
+}
+
+#[test]
+fn install_is_dry_writes_once_and_uninstall_leaves_nothing() {
+    let Some(lab) = pair() else { return };
+    let dry = service(&lab, &["install"]).expect(0);
+    assert!(
+        dry.stdout.contains("OnCalendar=*:4/5:30") && dry.stdout.contains("--apply"),
+        "{dry}"
+    );
+    assert!(!units(&lab).exists());
+    // No service manager runs here: the files are written, and what is left to type is said.
+    let out = service(&lab, &["install", "--apply"]);
+    assert!(matches!(out.code, 0 | 1), "{out}");
+    if out.code == 1 {
+        assert!(
+            out.stderr
+                .contains("systemctl --user enable ubos-sync.timer"),
+            "{out}"
+        );
+    }
+    let timer = units(&lab).join("ubos-sync.timer");
+    let first = fs::read_to_string(&timer).unwrap();
+    service(&lab, &["install", "--apply"]);
+    assert_eq!(fs::read_to_string(&timer).unwrap(), first);
+    let status = service(&lab, &["status", "--json"]).expect(0).json();
+    assert_eq!(
+        (&status["installed"], &status["applies"]),
+        (&Value::Bool(true), &Value::Bool(true))
+    );
+    assert_eq!(status["drift"], Value::Array(vec![]), "{status:#}");
+    service(&lab, &["interval", "10m", "--apply"]);
+    assert!(
+        fs::read_to_string(&timer)
+            .unwrap()
+            .contains("OnCalendar=*:9/10:30")
+    );
+    let text = fs::read_to_string(&timer).unwrap();
+    fs::write(&timer, text.replace("AccuracySec=1s", "AccuracySec=9s")).unwrap();
+    let status = service(&lab, &["status", "--json"]).expect(0).json();
+    assert_eq!(status["drift"][0], timer.to_str().unwrap(), "{status:#}");
+    service(&lab, &["uninstall"]).expect(0);
+    assert!(timer.exists(), "dry by default");
+    service(&lab, &["uninstall", "--apply"]).expect(0);
+    assert_eq!(fs::read_dir(units(&lab)).unwrap().count(), 0);
+    service(&lab, &["trigger"]).expect(3);
+}
+
+#[test]
+fn a_unit_of_somebody_else_stays() {
+    let Some(lab) = pair() else { return };
+    fs::create_dir_all(units(&lab)).unwrap();
+    let timer = units(&lab).join("ubos-sync.timer");
+    fs::write(&timer, "[Timer]\nOnCalendar=daily\n").unwrap();
+    let out = service(&lab, &["install", "--apply"]).expect(3);
+    assert!(out.stderr.contains("not written by this program"), "{out}");
+    service(&lab, &["uninstall", "--apply"]).expect(0);
+    assert_eq!(
+        fs::read_to_string(&timer).unwrap(),
+        "[Timer]\nOnCalendar=daily\n"
+    );
+    service(&lab, &["install", "--system"]).expect(2);
+    service(&lab, &["install", "--system", "--run-as", "a b"]).expect(2);
+}
