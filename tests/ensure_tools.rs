@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const MANAGERS: [&str; 5] = ["apt-get", "dnf", "pacman", "apk", "brew"];
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "cc",
     "unison",
     "rsync",
@@ -20,6 +20,7 @@ const PROGRAMS: [&str; 9] = [
     "git",
     "faketime",
     "unison-2.51+4.13.1",
+    "systemd-analyze",
 ];
 
 /// A machine with everything installed, until something is taken away.

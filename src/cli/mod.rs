@@ -21,6 +21,7 @@ pub mod render;
 mod rollback;
 pub mod runs;
 mod service;
+mod service_args;
 mod shell;
 mod status;
 mod stop;

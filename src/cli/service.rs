@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::args::{Global, duration};
 use super::failure::Failure;
 use super::out;
+use super::service_args::{Chosen, Scope};
 use crate::host::policy_file;
 use crate::lanes::service::{self, Command, Now, Planned};
 use crate::model::exit;
@@ -16,7 +17,7 @@ use crate::model::policy::Policy;
 use crate::model::record::SCHEMA;
 use crate::model::text::neutral;
 use crate::model::words::word;
-use crate::tool::units::{Choice, Kind, Mode};
+use crate::tool::units::{Choice, Kind};
 
 /// Let it run by itself: systemd units or a launchd agent
 #[derive(Debug, Args)]
@@ -61,109 +62,6 @@ enum What {
         #[command(flatten)]
         scope: Scope,
     },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Manager {
-    Systemd,
-    Launchd,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Loop {
-    Timer,
-    Watch,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Lanes {
-    Full,
-    Truth,
-    Logs,
-}
-
-#[derive(Debug, Args)]
-struct Scope {
-    /// The service manager [default: this host's]
-    #[arg(long)]
-    kind: Option<Manager>,
-    /// For this user (the default)
-    #[arg(long)]
-    user: bool,
-    /// For the whole system
-    #[arg(long, conflicts_with = "user")]
-    system: bool,
-    /// Carry it out
-    #[arg(long)]
-    apply: bool,
-    /// Show what would be done (the default)
-    #[arg(long, conflicts_with = "apply")]
-    dry_run: bool,
-}
-
-#[derive(Debug, Args)]
-struct Chosen {
-    #[command(flatten)]
-    scope: Scope,
-    /// The user that a system unit runs as
-    #[arg(long, value_name = "USER", requires = "system")]
-    run_as: Option<String>,
-    /// A timer that starts one run after the other, or the worker that also hears file events
-    #[arg(long, default_value = "timer")]
-    mode: Loop,
-    /// What the timer runs
-    #[arg(long, default_value = "full")]
-    lane: Lanes,
-}
-
-impl Scope {
-    fn kind(&self) -> Kind {
-        match self.kind {
-            None => service::native(),
-            Some(Manager::Systemd) => Kind::Systemd,
-            Some(Manager::Launchd) => Kind::Launchd,
-        }
-    }
-}
-
-impl Chosen {
-    fn choice(&self, policy: &Policy, applies: bool) -> Result<Choice, Failure> {
-        let run_as = match (self.scope.system, &self.run_as) {
-            (true, None) => {
-                return Err(Failure::usage(
-                    "a system unit wants a user to run as: --run-as USER; nothing was touched",
-                ));
-            }
-            (_, user) => user.clone(),
-        };
-        let plain = |u: &String| {
-            u.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-                && !u.starts_with('-')
-        };
-        if !run_as.iter().all(plain) {
-            return Err(Failure::usage(
-                "--run-as wants the name of a user; nothing was touched",
-            ));
-        }
-        Ok(Choice {
-            kind: self.scope.kind(),
-            mode: match self.mode {
-                Loop::Timer => Mode::Timer,
-                Loop::Watch => Mode::Watch,
-            },
-            lane: match self.lane {
-                Lanes::Full => "full",
-                Lanes::Truth => "truth",
-                Lanes::Logs => "logs",
-            }
-            .into(),
-            applies,
-            run_as,
-            interval: policy.schedule.interval,
-            jitter: policy.schedule.jitter,
-        })
-    }
 }
 
 impl Service {
