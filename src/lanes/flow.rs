@@ -179,6 +179,7 @@ fn finish(record: &mut Record, setup: &Setup, took: Duration) {
         Outcome::Applied,
         Outcome::Pending,
         Outcome::InSync,
+        Outcome::Skipped,
         Outcome::Offline,
     ]
     .into_iter()

@@ -40,6 +40,9 @@ pub struct TruthLane {
     pub generation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<i64>,
+    /// Whether the writers of the roots held still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<String>,
     /// The runs that this one took back, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undoes: Vec<String>,
@@ -62,6 +65,7 @@ impl TruthLane {
             kept: vec![],
             generation: None,
             skew_ms: None,
+            writer: None,
             undoes: vec![],
         }
     }

@@ -19,6 +19,7 @@ pub const KEEPER: &str = include_str!("sh/keeper.sh");
 pub const HASH: &str = include_str!("sh/hash.sh");
 pub const LOG_PROBE: &str = include_str!("sh/log_probe.sh");
 pub const LOG_READ: &str = include_str!("sh/log_read.sh");
+pub const PAUSE: &str = include_str!("sh/pause.sh");
 pub const PENDING: &str = include_str!("sh/pending.sh");
 pub const PUT_BACK: &str = include_str!("sh/put_back.sh");
 pub const RESTORE: &str = include_str!("sh/restore.sh");

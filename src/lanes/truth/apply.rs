@@ -7,22 +7,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::audit::store::OpenRun;
-use crate::host::clock;
 use crate::host::link::LinkError;
+use crate::lanes::truth::arm::{Armed, arm};
 use crate::lanes::truth::commit::{self, Generation};
 use crate::lanes::truth::engine::{self, EngineError, Job};
 use crate::lanes::truth::hosts::Pair;
 use crate::lanes::truth::propose::{Proposal, Request, Work, save_index};
 use crate::lanes::truth::verify::{self, Verified};
-use crate::lanes::truth::{base, calm, content, facts};
+use crate::lanes::truth::{calm, content, facts, pause};
 use crate::model::entry::Entry;
 use crate::model::guards::GuardedPlan;
 use crate::model::path::RelPath;
 use crate::model::plan::{Change, Side, TruthPlan};
 use crate::model::record::{KeptDoc, ResultWord};
 use crate::model::scope::{CHUNK, Item};
-use crate::model::snapshot::Snapshot;
-use crate::model::time;
 use crate::model::tree::{Stat, Tree, What};
 use crate::tool::remote;
 
@@ -36,6 +34,10 @@ pub struct Applied {
     pub notes: Vec<(RelPath, String)>,
     /// The engine or the connection broke off: what was said, and whether it was a wish of ours.
     pub broke: Option<Broke>,
+    /// A writer did not hold still, and the policy wants the run skipped then.
+    pub skipped: Option<String>,
+    /// What came of asking the writers to hold still, when there are any.
+    pub writer: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +49,6 @@ pub enum Broke {
     Moved(String),
 }
 
-/// Proof that the plan lies where a later run finds it, and that what the engine cannot keep has been copied.
-struct Armed(());
-
 /// Carries the plan out. `record` is the open record of this run: there is no effect without one.
 pub fn apply(
     mut p: Proposal,
@@ -60,6 +59,10 @@ pub fn apply(
     let _ = record;
     let (plan, _) = guarded.into_parts();
     let mut out = Applied::default();
+    let writer = request.policy.writer.as_ref();
+    if let Some(writer) = writer.filter(|_| p.work.is_none()) {
+        pause::clear(&p.pair, writer, request.run);
+    }
     if p.calm {
         return out;
     }
@@ -78,6 +81,30 @@ pub fn apply(
         save_index(&p.pair, &p.index);
         return out;
     };
+    calm::forget(request.policy, &p.pair);
+    // Lifted on every way out of this function.
+    let asked = writer.map(|w| pause::ask(&p.pair, w, request.run, request.command));
+    let pause = match asked.transpose() {
+        Ok(pause) => pause,
+        Err(e) => {
+            commit::discard(&p.pair, request.run);
+            out.broke = Some(Broke::Failed(format!(
+                "the writers could not be asked to hold still: {e}"
+            )));
+            return out;
+        }
+    };
+    if let Some(pause) = &pause {
+        let silent = pause.silent.join(" and ");
+        let still = silent.is_empty();
+        let said = format!("did not hold still on {silent}");
+        if !still && !pause.proceeds() {
+            out.skipped = Some(format!("the writer {said}"));
+            commit::discard(&p.pair, request.run);
+            return out;
+        }
+        out.writer = Some(if still { "held still".into() } else { said });
+    }
     calm::forget(request.policy, &p.pair);
     request
         .progress
@@ -230,64 +257,6 @@ fn sweep_up(p: &Proposal) {
             );
         }
     }
-}
-
-fn arm(p: &Proposal, request: &Request, plan: &TruthPlan, work: &Work) -> Result<Armed, LinkError> {
-    let snapshot = snapshot(p, request, plan);
-    let one = |side: Side| {
-        let host = if side == Side::Local {
-            &p.pair.local
-        } else {
-            &p.pair.peer
-        };
-        let copies: Vec<String> = plan
-            .changes
-            .iter()
-            .filter(|c| c.to == side && work.own_copies.contains(&c.path))
-            .map(|c| remote::escaped(c.path.as_bytes()))
-            .collect();
-        let n = copies.len().to_string();
-        let mut parameters: Vec<&str> = vec![
-            &host.state_given,
-            &host.root_given,
-            &p.pair.id,
-            request.run,
-            &n,
-        ];
-        parameters.extend(copies.iter().map(String::as_str));
-        let data = |nonce: &str| {
-            let mut data = base::pending_bytes(plan, Side::Local);
-            data.extend_from_slice(format!("{nonce} SNAPSHOT\n").as_bytes());
-            data.extend_from_slice(&snapshot);
-            data
-        };
-        host.link
-            .call_with(remote::ARM, &parameters, &data)
-            .map(|_| ())
-    };
-    std::thread::scope(|s| {
-        let far = s.spawn(|| one(Side::Peer));
-        one(Side::Local)?;
-        far.join().unwrap_or_else(|_| {
-            Err(LinkError::failed(
-                "the snapshot ended unexpectedly",
-                "run it again",
-            ))
-        })
-    })?;
-    Ok(Armed(()))
-}
-
-/// One line, since line breaks in it are escaped.
-fn snapshot(p: &Proposal, request: &Request, plan: &TruthPlan) -> Vec<u8> {
-    let names = [p.pair.local.name.as_str(), p.pair.peer.name.as_str()];
-    let now = time::rfc3339(clock::now());
-    let mut snapshot = Snapshot::of(request.run, &now, names, plan);
-    snapshot.before.clone_from(&p.base.generation);
-    snapshot.files = [&p.local, &p.peer].map(|r| r.entries.len());
-    let mut bytes = serde_json::to_vec(&snapshot).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
 }
 
 /// How many items the first engine was given.

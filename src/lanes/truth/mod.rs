@@ -4,6 +4,7 @@
 //! forward) → `propose` (plan, engine's list, guards) → `apply` (arm, proceed) → `verify` → `commit`.
 
 pub mod apply;
+pub mod arm;
 pub mod base;
 pub mod calm;
 pub mod commit;
@@ -11,6 +12,7 @@ pub mod content;
 pub mod engine;
 pub mod facts;
 pub mod hosts;
+pub mod pause;
 pub mod propose;
 pub mod run;
 pub mod verify;

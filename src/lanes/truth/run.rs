@@ -109,6 +109,12 @@ fn carry_or_show(
     }
     let id_given = wanted.is_some();
     let applied = apply::apply(proposal, guarded, request, open);
+    lane.writer.clone_from(&applied.writer);
+    if let Some(why) = &applied.skipped {
+        lane.outcome = Outcome::Skipped;
+        lane.message = Some(format!("{why}; nothing was touched"));
+        return (lane, false);
+    }
     let moved = matches!(applied.broke, Some(Broke::Moved(_)));
     tell(&mut lane, &plan, applied);
     (lane, moved && !id_given)

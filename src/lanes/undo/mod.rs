@@ -16,7 +16,7 @@ use crate::lanes::flow::{Ended, Run};
 use crate::lanes::peers::Reach;
 use crate::lanes::truth::base::Base;
 use crate::lanes::truth::hosts::{self, OpenError, Pair};
-use crate::lanes::truth::{calm, facts};
+use crate::lanes::truth::{calm, facts, pause};
 use crate::model::finding::{Finding, Severity};
 use crate::model::guards;
 use crate::model::policy::{Peer, Policy};
@@ -153,6 +153,24 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
             (false, true) => Outcome::InSync,
         };
         return Ok(warned);
+    }
+    let writer = policy.writer.as_ref();
+    let asked = writer.map(|w| pause::ask(&pair, w, run.id, "rollback"));
+    // Held until both sides are back.
+    let pause = asked.transpose()?;
+    if let Some(pause) = &pause
+        && !pause.silent.is_empty()
+        && !pause.proceeds()
+    {
+        return Err(refuse(
+            &peer.name,
+            "writer",
+            format!(
+                "the writer did not hold still on {}",
+                pause.silent.join(" and ")
+            ),
+            "let it end, or try again".into(),
+        ));
     }
     request.progress.phase("putting both sides back", None);
     let under_way = format!(
