@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, doctor, explain, full, health, hold, init, logs, profile, publish, rollback, runs,
-    service, shell, status, stop, truth, verify, watch,
+    check, conflicts, doctor, explain, full, health, hold, init, logs, profile, publish, rollback,
+    runs, service, shell, status, stop, truth, verify, watch,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -90,6 +90,7 @@ pub enum Command {
     #[command(hide = true)]
     UnitFailed(service::UnitFailed),
     Runs(runs::RunsArgs),
+    Conflicts(conflicts::Conflicts),
     Rollback(rollback::Rollback),
     Hold(hold::Hold),
     Release(hold::Release),

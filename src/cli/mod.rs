@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod conflicts;
 mod dispatch;
 mod doctor;
 mod explain;

@@ -13,6 +13,13 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// As [`replace`], with the permissions of what it replaces.
+pub fn replace_alike(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mode = std::fs::metadata(path)?.permissions();
+    replace(path, bytes)?;
+    std::fs::set_permissions(path, mode)
+}
+
 /// Puts a file in place of another in one step.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));

@@ -11,3 +11,4 @@ pub mod publish;
 pub mod service;
 pub mod truth;
 pub mod undo;
+pub mod versions;

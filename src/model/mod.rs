@@ -1,5 +1,6 @@
 //! Values and pure functions: no I/O, no clock, no printing.
 
+pub mod conflict;
 pub mod decide;
 pub mod entry;
 pub mod exit;

@@ -40,6 +40,9 @@ pub struct TruthLane {
     pub generation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<i64>,
+    /// Only some paths were looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub limited: bool,
     /// Whether the writers of the roots held still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer: Option<String>,
@@ -65,6 +68,7 @@ impl TruthLane {
             kept: vec![],
             generation: None,
             skew_ms: None,
+            limited: false,
             writer: None,
             undoes: vec![],
         }

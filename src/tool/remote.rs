@@ -22,6 +22,7 @@ pub const LOG_READ: &str = include_str!("sh/log_read.sh");
 pub const PAUSE: &str = include_str!("sh/pause.sh");
 pub const PENDING: &str = include_str!("sh/pending.sh");
 pub const PUT_BACK: &str = include_str!("sh/put_back.sh");
+pub const READ_FILE: &str = include_str!("sh/read_file.sh");
 pub const RESTORE: &str = include_str!("sh/restore.sh");
 pub const SWEEP_UP: &str = include_str!("sh/sweep_up.sh");
 

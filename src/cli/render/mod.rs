@@ -1,5 +1,6 @@
 //! Records as screens and documents. Pure: text comes out, nothing is printed here.
 
+pub mod conflicts;
 pub mod doctor;
 mod fold;
 mod logs;

@@ -74,6 +74,7 @@ fn carry_or_show(
     said: &mut Vec<Finding>,
 ) -> (TruthLane, bool) {
     let mut lane = TruthLane::new(&request.peer.name);
+    lane.limited = !request.paths.is_empty();
     describe(&mut lane, &proposal, said);
     let verdicts = std::mem::replace(
         &mut proposal.verdicts,
