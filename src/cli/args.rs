@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     check, conflicts, doctor, explain, full, health, hold, init, logs, profile, publish, rollback,
-    runs, service, shell, status, stop, truth, verify, watch,
+    runs, service, shell, snapshots, status, stop, truth, verify, watch,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -92,6 +92,7 @@ pub enum Command {
     Runs(runs::RunsArgs),
     Conflicts(conflicts::Conflicts),
     Rollback(rollback::Rollback),
+    Snapshots(snapshots::Snapshots),
     Hold(hold::Hold),
     Release(hold::Release),
     Completions(shell::Completions),

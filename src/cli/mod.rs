@@ -24,6 +24,7 @@ pub mod runs;
 mod service;
 mod service_args;
 mod shell;
+mod snapshots;
 mod status;
 mod stop;
 mod sync;

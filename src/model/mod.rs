@@ -23,6 +23,7 @@ pub mod publish_doc;
 pub mod publish_plan;
 pub mod reconcile;
 pub mod record;
+pub mod retention;
 pub mod rules;
 pub mod scope;
 pub mod snapshot;

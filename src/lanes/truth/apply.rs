@@ -19,6 +19,7 @@ use crate::model::entry::Entry;
 use crate::model::guards::GuardedPlan;
 use crate::model::path::RelPath;
 use crate::model::plan::{Change, Side, TruthPlan};
+use crate::model::policy::Snapshots;
 use crate::model::record::{KeptDoc, ResultWord};
 use crate::model::scope::{CHUNK, Item};
 use crate::model::tree::{Stat, Tree, What};
@@ -66,7 +67,7 @@ pub fn apply(
     if p.calm {
         return out;
     }
-    let keep = request.policy.snapshots.keep;
+    let keep = &request.policy.snapshots;
     let Some(mut work) = p.work.take() else {
         // Nothing travels, but both sides may have come to agree by themselves.
         if !p.agreed.is_empty()
@@ -429,7 +430,7 @@ fn advance(
     plan: &TruthPlan,
     results: &[Verified],
     with_archives: bool,
-    keep: u64,
+    keep: &Snapshots,
 ) -> Result<(), LinkError> {
     let mut next = p.base.manifest.clone();
     for (path, entry) in &p.agreed {

@@ -32,12 +32,17 @@ pub fn arm(
             .filter(|c| c.to == side && work.own_copies.contains(&c.path))
             .map(|c| remote::escaped(c.path.as_bytes()))
             .collect();
+        let loses = plan
+            .changes
+            .iter()
+            .any(|c| c.to == side && c.conflict.is_some());
         let n = copies.len().to_string();
         let mut parameters: Vec<&str> = vec![
             &host.state_given,
             &host.root_given,
             &p.pair.id,
             request.run,
+            if loses { "1" } else { "0" },
             &n,
         ];
         parameters.extend(copies.iter().map(String::as_str));

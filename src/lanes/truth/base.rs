@@ -15,6 +15,7 @@ use crate::model::entry::Entry;
 use crate::model::manifest::{self, Manifest};
 use crate::model::path::RelPath;
 use crate::model::plan::{Side, TruthPlan};
+use crate::model::policy::Snapshots;
 use crate::model::reconcile::Replica;
 use crate::model::text::hex;
 use crate::model::time::run_order;
@@ -266,7 +267,7 @@ pub fn recover(
     base: &mut Base,
     local: &Replica,
     peer: &Replica,
-    keep: u64,
+    keep: &Snapshots,
 ) -> Result<Vec<(String, usize)>, LinkError> {
     let mut told = Vec::new();
     for dead in unfinished(pair)? {

@@ -6,6 +6,7 @@
 use crate::host::link::LinkError;
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::manifest::Manifest;
+use crate::model::policy::Snapshots;
 use crate::tool::remote;
 
 pub struct Generation<'a> {
@@ -19,7 +20,7 @@ pub struct Generation<'a> {
     pub with_run_archives: bool,
 }
 
-pub fn commit(pair: &Pair, g: &Generation, keep: u64) -> Result<(), LinkError> {
+pub fn commit(pair: &Pair, g: &Generation, keep: &Snapshots) -> Result<(), LinkError> {
     let mut digests = prepare(pair, g, keep, "", &g.old.delta(g.new))?;
     if digests.0 != digests.1 {
         // A host's copy of the old manifest is damaged: this time it gets all of the new one.
@@ -46,7 +47,7 @@ pub fn commit(pair: &Pair, g: &Generation, keep: u64) -> Result<(), LinkError> {
 fn prepare(
     pair: &Pair,
     g: &Generation,
-    keep: u64,
+    keep: &Snapshots,
     how: &str,
     data: &[u8],
 ) -> Result<(String, String), LinkError> {
@@ -79,11 +80,12 @@ fn call(
     pair: &Pair,
     g: &Generation,
     step: &str,
-    keep: u64,
+    keep: &Snapshots,
     digest: &str,
     data: &[u8],
 ) -> Result<Vec<u8>, LinkError> {
-    let keep = keep.max(2).to_string();
+    let days = (keep.keep_losers.as_secs() / 86_400).to_string();
+    let keep = keep.keep.max(2).to_string();
     host.link.call(
         remote::COMMIT,
         &[
@@ -93,6 +95,7 @@ fn call(
             g.from.unwrap_or(""),
             step,
             &keep,
+            &days,
             digest,
             &g.serial.to_string(),
         ],
@@ -105,7 +108,17 @@ pub fn discard(pair: &Pair, run: &str) {
     for host in [&pair.peer, &pair.local] {
         let _ = host.link.call(
             remote::COMMIT,
-            &[&host.state_given, &pair.id, run, "", "discard", "2", "", ""],
+            &[
+                &host.state_given,
+                &pair.id,
+                run,
+                "",
+                "discard",
+                "2",
+                "0",
+                "",
+                "",
+            ],
             &[],
         );
     }

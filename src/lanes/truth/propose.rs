@@ -159,7 +159,7 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     progress.phase("reading what changed", None);
     hosts::sort_trees(&mut pair, policy)?;
     let (local, far) = content::replicas(&mut pair, &mut index)?;
-    let recovered = base::recover(&pair, &mut base, &local, &far, policy.snapshots.keep)?;
+    let recovered = base::recover(&pair, &mut base, &local, &far, &policy.snapshots)?;
     let Reconciled {
         mut plan,
         mut agreed,

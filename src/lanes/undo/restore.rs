@@ -221,6 +221,6 @@ pub(super) fn forget(
     Ok(commit::commit(
         pair,
         &generation,
-        request.policy.snapshots.keep,
+        &request.policy.snapshots,
     )?)
 }

@@ -4,11 +4,13 @@
 # stood there.
 export LC_ALL=C
 umask 077
-for v in nonce state root pair run copies; do IFS= read -r "$v" || exit 97; done
+for v in nonce state root pair run losers copies; do IFS= read -r "$v" || exit 97; done
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 case $root in /*) ;; *) root=$HOME/$root ;; esac
 r=$state/pairs/$pair/runs/$run
 printf '\n%s BEGIN\n' "$nonce"
+# Whether the loser of a conflict is going to lie here: it stays longer than others.
+[ "$losers" = 0 ] || : >"$r/losers"
 i=0
 while [ "$i" -lt "$copies" ]; do
   IFS= read -r x || exit 1

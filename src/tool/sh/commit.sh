@@ -3,7 +3,7 @@
 # archives of the current generation, for a run that died. With `whole` for a digest, the delta is all of the manifest. `publish`: one rename makes it current.
 export LC_ALL=C
 umask 077
-for v in nonce state pair run gen step keep digest serial; do IFS= read -r "$v" || exit 97; done
+for v in nonce state pair run gen step keep losers digest serial; do IFS= read -r "$v" || exit 97; done
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 p=$state/pairs/$pair
 a=$p/archives
@@ -38,8 +38,15 @@ publish)
   # Older generations and run folders beyond what is kept. Their names tell the time of whichever host drove, and clocks differ.
   n=0
   for d in $(for d in "$a"/*; do s=; [ ! -f "$d/ok" ] || read -r _ s <"$d/ok"; echo "${s:-0} ${d##*/}"; done | sort -rn | cut -d' ' -f2); do [ "$d" = "$gen" ] || { n=$((n + 1)); [ $n -le "$keep" ] || rm -rf "$a/$d"; }; done
+  # Losers of conflicts stay for their days, unfinished runs and those of a held pair stay anyway.
   n=0
-  for d in $(ls -t "$p/runs" 2>/dev/null); do n=$((n + 1)); [ $n -le "$keep" ] || rm -rf "$p/runs/$d"; done
+  [ -f "$p/held" ] || for d in $(ls -t "$p/runs" 2>/dev/null); do
+    n=$((n + 1))
+    d=$p/runs/$d
+    [ $n -gt "$keep" ] && [ ! -f "$d/pending" ] || continue
+    [ ! -f "$d/losers" ] || [ -n "$(find "$d/losers" -prune -mtime "+$losers" 2>/dev/null)" ] || continue
+    rm -rf "$d"
+  done
   for d in "$a"/.new-*; do [ -d "$d" ] && rm -rf "$d"; done
   echo done ;;
 discard)
