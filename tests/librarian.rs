@@ -35,3 +35,52 @@ fn first_sync_unites_both_trees_and_the_second_run_is_idle() {
     assert_eq!(idle.json()["outcome"], "in-sync");
     let _ = Snapshot::of(&lab.tree(Side::Laptop));
 }
+
+#[test]
+fn the_command_proves_the_real_pair_and_leaves_nothing_behind() {
+    if !need(&["ssh", "sshd", "ssh-keygen", "unison", "rsync"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.policy("");
+    lab.write(Side::Laptop, "docs/a.md", "untouched");
+    let before = Side::BOTH.map(|s| lab.snapshot(s));
+    let told = lab.run(&["librarian"]).expect(0);
+    assert!(told.stdout.contains("idempotency"), "{told}");
+    let json = lab
+        .run(&["librarian", "--apply", "--json"])
+        .expect(0)
+        .json();
+    let tests = json["tests"].as_array().unwrap();
+    let names: Vec<&str> = tests.iter().map(|t| t["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "conflict",
+            "permissions",
+            "exclusion",
+            "append",
+            "idempotency"
+        ]
+    );
+    assert!(
+        tests
+            .iter()
+            .all(|t| t["result"] == "pass" && t["evidence"] != ""),
+        "{json:#}"
+    );
+    for (side, before) in Side::BOTH.into_iter().zip(&before) {
+        let difference = lab::truth_difference(before, &lab.snapshot(side), &[]);
+        assert!(difference.is_empty(), "{difference}");
+    }
+    let left: Vec<_> = Side::BOTH
+        .into_iter()
+        .filter_map(|s| std::fs::read_dir(lab.state_dir(s)).ok())
+        .flatten()
+        .map(|e| e.unwrap().file_name())
+        .filter(|n| n.to_string_lossy().contains("librarian"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    let screen = lab.run(&["librarian", "balaur", "--apply"]).expect(0);
+    assert!(screen.stdout.contains("all five passed"), "{screen}");
+}

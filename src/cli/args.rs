@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, conflicts, doctor, explain, full, health, hold, init, logs, profile, publish, rollback,
-    runs, service, shell, snapshots, status, stop, truth, verify, watch,
+    check, conflicts, doctor, explain, full, health, hold, init, librarian, logs, profile, publish,
+    rollback, runs, service, shell, snapshots, status, stop, truth, verify, watch,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -86,6 +86,7 @@ pub enum Command {
     Watch(watch::Watch),
     Stop(stop::Stop),
     Health(health::Health),
+    Librarian(librarian::Librarian),
     Service(service::Service),
     #[command(hide = true)]
     UnitFailed(service::UnitFailed),

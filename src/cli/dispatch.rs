@@ -65,6 +65,7 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::UnitFailed(args) => ("unit-failed", args.run(global)),
         Command::Conflicts(args) => ("conflicts", args.run(global)),
         Command::Snapshots(args) => ("snapshots", args.run(global)),
+        Command::Librarian(args) => ("librarian", args.run(global)),
         Command::Completions(args) => ("completions", args.run(global)),
         Command::Man(args) => ("man", args.run(global)),
         Command::Publish(args) => ("publish", args.run(global)),

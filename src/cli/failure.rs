@@ -25,6 +25,11 @@ impl Failure {
         Self::new(exit::REFUSED, message)
     }
 
+    /// With the exit code of a run.
+    pub fn with(code: u8, message: impl Into<String>) -> Self {
+        Self::new(code, message)
+    }
+
     /// Another live one is in the way.
     pub fn locked(message: impl Into<String>) -> Self {
         Self::new(exit::LOCKED, message)

@@ -134,6 +134,9 @@ fn rows(policy: &Policy, most: Duration) -> Result<Vec<Row>, Failure> {
 }
 
 fn has_succeeded(record: &Record, row: &Row) -> bool {
+    if record.command == "librarian" {
+        return false;
+    }
     let own: Vec<Outcome> = record
         .lanes
         .iter()

@@ -13,6 +13,7 @@ mod full;
 mod health;
 mod hold;
 mod init;
+mod librarian;
 mod logs;
 mod out;
 mod profile;

@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod flow;
+pub mod librarian;
 pub mod lock;
 pub mod log;
 pub mod outside;
