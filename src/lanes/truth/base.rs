@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::audit::store::Store;
 use crate::host::files;
 use crate::host::link::LinkError;
 use crate::lanes::truth::commit;
@@ -15,8 +16,9 @@ use crate::model::entry::Entry;
 use crate::model::manifest::{self, Manifest};
 use crate::model::path::RelPath;
 use crate::model::plan::{Side, TruthPlan};
-use crate::model::policy::Snapshots;
+use crate::model::policy::{Policy, Snapshots};
 use crate::model::reconcile::Replica;
+use crate::model::record::{Lane, Mode, Outcome};
 use crate::model::text::hex;
 use crate::model::time::run_order;
 use crate::tool::{remote, unison};
@@ -121,6 +123,33 @@ fn evidence(pair: &Pair) -> Option<String> {
         }
     }
     None
+}
+
+/// Records that are looked through for a pair whose memory is gone.
+const RECORDS: usize = 200;
+
+/// Both memories of the pair are gone, but a record tells that it has synced: what was deleted since would come back.
+pub fn on_record(policy: &Policy, peer: &str) -> Option<String> {
+    let store = Store::open(&policy.audit.dir).ok()?;
+    let newest = store.newest(RECORDS).ok()?;
+    let synced = newest.into_iter().find(|s| {
+        s.facts.as_ref().is_some_and(|f| {
+            let good = matches!(
+                f.outcome,
+                Outcome::Applied | Outcome::InSync | Outcome::Partial
+            );
+            let lane = ["truth", "full"].contains(&f.command.as_str());
+            f.complete && f.mode == Mode::Apply && good && lane && f.peers.iter().any(|p| p == peer)
+        })
+    })?;
+    let of_truth =
+        |l: &Lane| matches!(l, Lane::Truth(t) if t.peer == peer && t.generation.is_some());
+    let record = store.read(&synced.run).ok()?;
+    record
+        .lanes
+        .iter()
+        .any(of_truth)
+        .then(|| format!("{} is on record as an applied run of this pair", synced.run))
 }
 
 fn read(path: &Path, digest: &str) -> Option<Manifest> {

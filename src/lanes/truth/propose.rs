@@ -139,6 +139,9 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     let (index, early) = memory.unwrap_or_else(|| remembered(request, &id));
     let mut index = index;
     let mut base = base::choose(&pair, early);
+    if base.generation.is_none() && base.lost.is_none() {
+        base.lost = base::on_record(policy, &request.peer.name);
+    }
     if base.lost.is_some() && request.allow.iter().any(|a| a == "first_sync") {
         base = Base {
             lost: base.lost,
