@@ -135,6 +135,22 @@ fn cc_03_a_run_of_the_server_meets_the_lock_of_the_laptop_s_run() {
 }
 
 #[test]
+fn cc_03_two_hosts_that_start_at_the_same_moment_do_not_both_give_up() {
+    if !ready() {
+        return;
+    }
+    let mut lab = pair();
+    lab.server_policy("");
+    for n in 0..6 {
+        lab.write(Side::Laptop, "docs/tie.md", format!("{n}"));
+        let both = Side::BOTH.map(|s| lab.spawn_on(s, &["truth", "--apply"]));
+        let codes = both.map(|run| run.wait().code);
+        assert!(codes.contains(&0), "{codes:?}");
+        lab.assert_equal_truth(&[]);
+    }
+}
+
+#[test]
 fn cr_11_a_killed_holder_leaves_nothing_stuck_and_no_engine_on_either_host() {
     if !ready() {
         return;

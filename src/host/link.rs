@@ -200,11 +200,31 @@ impl Link {
         parameters: &[&str],
         stderr: &Path,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
-        let (session, Answer { nonce, noise, body }) = self.begin(script, parameters, stderr)?;
+        let held = self.agent(script, parameters, stderr)?;
         if let Way::Ssh { made, .. } = &self.way {
-            // The first session of a target is the one that makes the connection.
+            // It stays as long as the connection is needed.
             made.store(true, Ordering::Release);
         }
+        Ok(held)
+    }
+
+    /// Opens the agent and waits for its first answer (everything up to its END). The next attempt, should this one find a lock,
+    /// has to make the connection again.
+    pub fn open_agent(
+        &self,
+        parameters: &[&str],
+        stderr: &Path,
+    ) -> Result<(Agent, Vec<u8>), LinkError> {
+        self.agent(remote::AGENT, parameters, stderr)
+    }
+
+    fn agent(
+        &self,
+        script: &str,
+        parameters: &[&str],
+        stderr: &Path,
+    ) -> Result<(Agent, Vec<u8>), LinkError> {
+        let (session, Answer { nonce, noise, body }) = self.begin(script, parameters, stderr)?;
         let beat = beat(&session);
         let agent = Agent {
             session,
@@ -214,15 +234,6 @@ impl Link {
             noise,
         };
         Ok((agent, body))
-    }
-
-    /// Opens the agent and waits for its first answer (everything up to its END).
-    pub fn open_agent(
-        &self,
-        parameters: &[&str],
-        stderr: &Path,
-    ) -> Result<(Agent, Vec<u8>), LinkError> {
-        self.hold(remote::AGENT, parameters, stderr)
     }
 
     /// Starts a script that stays, and waits for its first answer (everything up to its END).

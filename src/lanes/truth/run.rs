@@ -13,7 +13,7 @@ use crate::lanes::peers::Carry;
 use crate::lanes::truth::apply::{self, Applied, Broke};
 use crate::lanes::truth::commit;
 use crate::lanes::truth::engine::EngineError;
-use crate::lanes::truth::hosts::{OpenError, Pair};
+use crate::lanes::truth::hosts::{Holder, OpenError, Pair};
 use crate::lanes::truth::propose::{self, Proposal, ProposeError, Request, Verdicts, save_index};
 use crate::model::finding::{Finding, Severity};
 use crate::model::guards::GuardedPlan;
@@ -31,16 +31,29 @@ fn ended(lane: TruthLane, findings: Vec<Finding>) -> Ended {
     }
 }
 
+/// How long a run stands by a tie.
+const TIE: Duration = Duration::from_secs(3);
+
+/// Both hosts began at the same moment, and each has its own lock and wants the other's. One of them has to stay: the one whose
+/// name comes first.
+fn is_tie(request: &Request, holder: &Holder) -> bool {
+    let (site, peer) = (&request.policy.site.name, &request.peer.name);
+    site < peer && holder.words.contains(&format!(" on {peer}, "))
+}
+
 /// Runs the lane with one peer; waits until `until` for a lock that another run holds.
 pub fn run(request: &Request, carry: &Carry, run: &Run, until: Instant) -> Ended {
     let mut tries = 0;
+    let tie = clock::monotonic() + TIE;
     loop {
         // What an overtaken plan was told is told again of the new one, or does not hold any more.
         let mut findings = Vec::new();
         let proposal = match propose::propose(request) {
             Ok(p) => p,
-            Err(ProposeError::Open(OpenError::Locked(_)))
-                if clock::monotonic() < until && signals::stop_wish().is_none() =>
+            Err(ProposeError::Open(OpenError::Locked(holder)))
+                if signals::stop_wish().is_none()
+                    && (clock::monotonic() < until
+                        || (clock::monotonic() < tie && is_tie(request, &holder))) =>
             {
                 clock::sleep(Duration::from_millis(200));
                 continue;
