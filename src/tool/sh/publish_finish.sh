@@ -35,9 +35,11 @@ ls -1 "$own/trash" 2>/dev/null | sort -r | while IFS= read -r t; do
   rm -rf "$own/trash/$t"
 done
 if [ "$layout" = releases ]; then
-  n=0
+  # Names tell the second only: the one that was live until now is the one to go back to, whatever its name sorts as.
+  n=0 prior=
+  if [ -n "$release" ] && [ "$release" != "$name" ] && [ "$releases" -gt 1 ]; then n=1 prior=$release; fi
   ls -1 releases 2>/dev/null | sort -r | while IFS= read -r t; do
-    case $t in "$name") continue ;; esac
+    case $t in "$name" | "$prior") continue ;; esac
     n=$((n + 1))
     [ $n -ge "$releases" ] || continue
     # Only what we made goes.
