@@ -438,3 +438,27 @@ fn a_pair_is_held_and_released_by_hand_also_when_the_peer_is_away() {
     lab.run(&["hold", "balur", "--why", "x"]).expect(2);
     sync(&lab);
 }
+
+#[test]
+fn a_directory_that_became_a_link_hides_what_lies_behind_the_link() {
+    let Some(lab) = pair() else { return };
+    seed(&lab, &["docs/x.md"]);
+    sync(&lab);
+    // Here a link to a directory, over there a directory of that name, and both directories hold a file of one name.
+    lab.write_at(MAC, "docs/real/inner/f.md", "behind the link", T);
+    lab.symlink(MAC, "docs/way", "real");
+    sync(&lab);
+    let before = trees(&lab);
+    fs::remove_file(lab.tree(BALAUR).join("docs/way")).unwrap();
+    lab.write_at(BALAUR, "docs/way/inner/f.md", "its own", T + S);
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    let json = said(lab.run(&["rollback", &run, "--apply", "--json"]), 0);
+    assert_eq!(json["outcome"], "applied", "{json:#}");
+    let difference = truth_difference(&before[0], &lab.snapshot(MAC), &[]);
+    assert!(difference.is_empty(), "{difference}");
+    assert!(
+        fs::symlink_metadata(lab.tree(MAC).join("docs/way"))
+            .unwrap()
+            .is_symlink()
+    );
+}

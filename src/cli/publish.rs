@@ -96,6 +96,8 @@ impl Publish {
             allow: &global.allow,
             progress: progress.as_ref(),
             again: self.again(&repeat),
+            is_back: false,
+            releases: Default::default(),
         };
         let setup = Setup {
             policy: &policy,

@@ -12,9 +12,12 @@ use super::sync::tell;
 use crate::audit::store::Store;
 use crate::host::{policy_file, signals};
 use crate::lanes::flow::{self, Ended, Run, Setup};
+use crate::lanes::log::undo as log_undo;
+use crate::lanes::publish::undo::{self as publish_undo, Way};
 use crate::lanes::undo::history::{self, No};
 use crate::lanes::undo::{self, Undone};
 use crate::lanes::{peers, truth};
+use crate::model::log_undo::Before;
 use crate::model::policy::Policy;
 use crate::model::progress::Progress;
 use crate::model::record::{Lane, Mode, Outcome, Record, TruthLane};
@@ -96,8 +99,53 @@ impl Rollback {
         words
     }
 
-    /// Peer by peer, everything that the runs did to it.
+    /// Everything that the runs did: logs first, then truth, peer by peer, then the targets.
     fn work(
+        &self,
+        policy: &Policy,
+        runs: &[Record],
+        global: &Global,
+        progress: &dyn Progress,
+        run: &Run,
+    ) -> Ended {
+        let mut all = self.logs(policy, runs, global, progress, run);
+        all.extend(self.truth(policy, runs, global, progress, run));
+        all.extend(self.targets(policy, runs, global, progress, run));
+        all
+    }
+
+    fn logs(
+        &self,
+        policy: &Policy,
+        runs: &[Record],
+        global: &Global,
+        progress: &dyn Progress,
+        run: &Run,
+    ) -> Ended {
+        let mut by_log: BTreeMap<String, Vec<Before>> = BTreeMap::new();
+        for record in runs {
+            for note in log_undo::of_run(&policy.site.state_dir, &record.run) {
+                by_log.entry(note.local.clone()).or_default().push(note);
+            }
+        }
+        let mut all = Ended::default();
+        for notes in by_log.into_values() {
+            all.extend(log_undo::run(
+                &log_undo::Request {
+                    policy,
+                    notes,
+                    allow: &global.allow,
+                    apply: self.apply,
+                    force: self.force,
+                    progress,
+                },
+                run,
+            ));
+        }
+        all
+    }
+
+    fn truth(
         &self,
         policy: &Policy,
         runs: &[Record],
@@ -143,5 +191,35 @@ impl Rollback {
             }
         }
         all
+    }
+
+    fn targets(
+        &self,
+        policy: &Policy,
+        runs: &[Record],
+        global: &Global,
+        progress: &dyn Progress,
+        run: &Run,
+    ) -> Ended {
+        // Newest first, so that the oldest run has the last word on where a target goes back to.
+        let mut ways: BTreeMap<&str, Way> = BTreeMap::new();
+        for record in runs {
+            for lane in history::published(record) {
+                let way = ways.entry(&lane.target).or_default();
+                way.undoes.push(record.run.clone());
+                way.commit.clone_from(&lane.found);
+                way.release.clone_from(&lane.previous);
+            }
+        }
+        publish_undo::run(
+            &publish_undo::Request {
+                policy,
+                ways,
+                allow: &global.allow,
+                apply: self.apply,
+                progress,
+            },
+            run,
+        )
     }
 }

@@ -12,12 +12,14 @@ use super::render::status;
 use super::worker_state;
 use crate::audit::catalog::Summary;
 use crate::audit::store::Store;
-use crate::host::{clock, policy_file, signals};
+use crate::host::{clock, files, policy_file, signals};
 use crate::lanes::flow;
 use crate::lanes::peers::{self, Carry, Order};
+use crate::lanes::truth::hosts::pair_id;
 use crate::model::exit;
-use crate::model::policy::Policy;
+use crate::model::policy::{Peer, Policy};
 use crate::model::record::{Lane, Outcome, SCHEMA};
+use crate::model::text::neutral_bytes;
 
 /// Show each peer and lane: in sync, pending, conflicts, offline; the last run; who holds the lock
 #[derive(Debug, Args)]
@@ -103,6 +105,7 @@ impl Status {
                     "lanes": own.iter().map(|l| lane(l)).collect::<Vec<_>>(),
                     "pending": own.iter().map(|l| pending(l)).sum::<usize>(),
                     "conflicts": own.iter().map(|l| conflicts(l)).sum::<usize>(),
+                    "held": held(policy, p),
                 })
             })
             .collect();
@@ -144,6 +147,19 @@ fn is_overdue(policy: &Policy, worker: &worker_state::Worker) -> bool {
     let at = chrono::DateTime::parse_from_rfc3339(since).map(|at| at.to_utc());
     let age = at.ok().and_then(|at| (clock::now() - at).to_std().ok());
     !worker.alive || age.is_none_or(|age| age.as_secs() > most)
+}
+
+/// Why no run changes the pair, when this host holds it.
+pub fn held(policy: &Policy, peer: &Peer) -> Option<String> {
+    let site = &policy.site;
+    let pair = site
+        .state_dir
+        .join("pairs")
+        .join(pair_id(&site.name, &peer.name));
+    let why = files::read_bounded(&pair.join("held"), 4096).ok()?;
+    Some(neutral_bytes(
+        why.split(|b| *b == b'\n').next().unwrap_or_default(),
+    ))
 }
 
 fn lane(lane: &Lane) -> Value {

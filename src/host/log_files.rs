@@ -294,6 +294,89 @@ pub fn generations(log: &Path) -> Vec<(u32, PathBuf)> {
         .collect()
 }
 
+/// All plain files of a log: the live one, its archived generations, edits that were set aside.
+pub fn family(log: &Path) -> io::Result<Vec<(std::ffi::OsString, Facts)>> {
+    let (Some(dir), Some(own)) = (log.parent(), log.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let mut all = Vec::new();
+    for name in crate::host::files::names(dir).unwrap_or_default() {
+        let rest = name.as_encoded_bytes().strip_prefix(own.as_encoded_bytes());
+        let ours = rest.is_some_and(|r| {
+            let numbered = r.strip_prefix(b".g").and_then(|r| r.get(..5));
+            let is_generation =
+                numbered.is_some_and(|n| n[..4].iter().all(u8::is_ascii_digit) && n[4] == b'.');
+            r.is_empty() || r.starts_with(b".local-edit.") || is_generation
+        });
+        if ours && let Found::File(facts) = look(&dir.join(&name))? {
+            all.push((name, facts));
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// `FILE` + `suffix`, with a number behind it when that is taken.
+pub fn free_name(file: &Path, suffix: &str) -> PathBuf {
+    let with = |more: String| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        name.push(more);
+        PathBuf::from(name)
+    };
+    let names = (1..).map(|n| match n {
+        1 => with(String::new()),
+        n => with(format!(".{n}")),
+    });
+    names
+        .into_iter()
+        .find(|p| fs::symlink_metadata(p).is_err())
+        .unwrap_or_else(|| with(String::new()))
+}
+
+/// Takes what lies behind the first `len` bytes of a log off it, into a file of its own whose name is returned. The copy is on
+/// disk before the log is cut; a cut that broke off in between finds its copy again.
+pub fn cut(log: &Path, len: u64, suffix: &str) -> io::Result<PathBuf> {
+    let rest = size(log).saturating_sub(len);
+    let first = {
+        let mut name = log.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let is_there =
+        size(&first) == rest && hash(&first, 0, rest).ok().flatten() == hash(log, len, rest)?;
+    let to = match is_there {
+        true => first,
+        false => {
+            let dir = stage_dir(log)?;
+            let copy = dir.path().join("rest");
+            let mut out = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&copy)?;
+            let mut from = open(log)?;
+            from.seek(SeekFrom::Start(len))?;
+            if io::copy(&mut from.take(rest), &mut out)? != rest {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            out.sync_all()?;
+            let to = free_name(log, suffix);
+            move_aside(&copy, &to)?;
+            to
+        }
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(log)?;
+    if file.metadata()?.len() != len + rest {
+        return Err(io::Error::other("somebody writes to it at this moment"));
+    }
+    file.set_len(len)?;
+    file.sync_all()?;
+    Ok(to)
+}
+
 /// Writes bytes of our own making behind a stage.
 pub fn extend(stage: &Path, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new()

@@ -20,6 +20,8 @@ pub enum Action {
     Rotated,
     /// Nothing was touched, because what is there cannot be a continuation of what is held.
     Refused,
+    /// A rollback puts it back to the bytes it had.
+    Back,
 }
 
 impl Action {
@@ -30,6 +32,7 @@ impl Action {
             Action::First => "first",
             Action::Rotated => "rotated",
             Action::Refused => "refused",
+            Action::Back => "back",
         }
     }
 }
@@ -63,6 +66,9 @@ pub struct LogLane {
     /// What else is worth knowing: generations archived, gaps, what was salvaged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Runs that this one takes back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undoes: Vec<String>,
 }
 
 impl LogLane {
@@ -80,6 +86,7 @@ impl LogLane {
             message: None,
             hint: None,
             notes: vec![],
+            undoes: vec![],
         }
     }
 }

@@ -10,7 +10,7 @@ pub const CHUNK: u64 = 1 << 20;
 pub const WINDOW: u64 = 1 << 16;
 
 /// The facts of a local file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Facts {
     pub size: u64,
     pub ino: u64,

@@ -12,6 +12,7 @@ pub mod index;
 pub mod invocation;
 pub mod log_doc;
 pub mod log_state;
+pub mod log_undo;
 pub mod manifest;
 pub mod metrics;
 pub mod notice;

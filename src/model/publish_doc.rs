@@ -38,6 +38,9 @@ pub struct PublishLane {
     pub previous: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Runs that this one takes back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undoes: Vec<String>,
 }
 
 impl PublishLane {
@@ -56,6 +59,7 @@ impl PublishLane {
             release: None,
             previous: None,
             notes: vec![],
+            undoes: vec![],
         }
     }
 }

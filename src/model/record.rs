@@ -195,6 +195,15 @@ impl Lane {
         }
     }
 
+    /// The runs that it takes back.
+    pub fn undoes(&self) -> &[String] {
+        match self {
+            Lane::Truth(t) => &t.undoes,
+            Lane::Log(l) => &l.undoes,
+            Lane::Publish(p) => &p.undoes,
+        }
+    }
+
     /// Whether something of it was left for a person to decide.
     pub fn has_left(&self) -> bool {
         match self {

@@ -68,6 +68,18 @@ fn push_neutral(out: &mut String, c: char) {
 }
 
 /// Bytes as lower-case hexadecimal digits.
+/// The bytes that [`hex`] wrote down.
+pub fn unhex(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(bytes.len() * 2);

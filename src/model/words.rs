@@ -3,7 +3,7 @@
 //! Invariant: whatever comes out has gone through [`neutral`], and a command that is shown can be pasted.
 
 use super::record::{EntryDoc, Lane, Mode, Outcome, Record, TruthLane};
-use super::text::{neutral, neutral_bytes, size};
+use super::text::{neutral, neutral_bytes, size, unhex};
 
 /// The two hosts of a lane, by the names they have in the federation.
 #[derive(Debug, Clone)]
@@ -52,17 +52,6 @@ pub fn shown(path: &str, path_hex: Option<&str>) -> String {
         Some(bytes) => neutral_bytes(&bytes),
         None => neutral(path),
     }
-}
-
-fn unhex(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 /// A time of a record for people: UTC, with as many decimals as `decimals` (the record has nine).

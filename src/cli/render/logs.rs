@@ -5,7 +5,7 @@
 use super::paint::{Meaning, Style};
 use super::screen::{how, meaning};
 use super::table::{Align, Cell, lines, wrap};
-use crate::model::record::{Lane, LogLane, Outcome, Record};
+use crate::model::record::{Action, Lane, LogLane, Outcome, Record};
 use crate::model::text::{count, neutral, size};
 use crate::model::words::shown;
 
@@ -57,6 +57,7 @@ fn rank(outcome: Outcome) -> u8 {
 fn row(lane: &LogLane) -> Vec<Cell> {
     let bytes = match lane.bytes {
         0 => String::new(),
+        n if lane.action == Action::Back => format!("-{}", size(n)),
         n => format!("+{}", size(n)),
     };
     let lines = lane

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::paint::{Meaning, Style};
-use super::table::{Align, Cell, lines};
+use super::table::{Align, Cell, lines, wrap};
 use crate::model::text::{age, count, neutral, size};
 
 pub fn screen(doc: &Value, style: &Style) -> String {
@@ -17,6 +17,16 @@ pub fn screen(doc: &Value, style: &Style) -> String {
     let title = format!("{} and its peers", text(&doc["site"]));
     let mut out = format!("{}\n", style.paint(Meaning::Heading, &title));
     out += &lines(&rows, &align, 1, 2, style);
+    for peer in doc["peers"].as_array().into_iter().flatten() {
+        if let Some(why) = peer["held"].as_str() {
+            let name = text(&peer["name"]);
+            let said = format!(
+                "{name} is HELD: {}; when it is settled: ubos-sync release {name}",
+                neutral(why)
+            );
+            out += &wrap(&style.paint(Meaning::Look, &said), 2, style);
+        }
+    }
     if let Some(words) = doc["lock"].as_str() {
         let held = format!("another run holds the lock: {}", neutral(words));
         out += &format!("{}\n", style.paint(Meaning::Look, &held));
@@ -163,7 +173,7 @@ mod tests {
                     { "lane": "truth", "outcome": "partial", "to_peer": 3, "to_local": 0, "conflicts": 1 },
                     { "lane": "log", "log": "logs/m.jsonl", "outcome": "pending", "bytes": 2048 } ] },
                 { "name": "disk", "reachable": false, "pending": 0, "lanes": [ { "message": "disk is\u{1b} away" } ] },
-                { "name": "idle", "reachable": true, "pending": 0, "lanes": [ { "lane": "truth", "outcome": "in-sync" } ] } ],
+                { "name": "idle", "reachable": true, "pending": 0, "held": "rolled back", "lanes": [ { "lane": "truth", "outcome": "in-sync" } ] } ],
             "worker": { "pid": 7, "alive": true, "cycles": 3, "succeeded": 2, "failed": 1 },
             "next_run": "2026-11-25T14:10:50Z", "overdue": true,
             "last_run": { "command": "full", "run": "20261125T140550Z-full-78c03e", "outcome": "applied", "age_seconds": 240 },
@@ -174,6 +184,7 @@ mod tests {
           balaur  logs/m.jsonl  pending  +2.0 KiB
           disk                  offline  disk is\e away
           idle    truth         in sync
+          idle is HELD: rolled back; when it is settled: ubos-sync release idle
         Last applied: full 20261125T140550Z-full-78c03e (applied), 4 min ago
         Worker: process 7, 3 cycles, 2 good, 1 failed, next at 2026-11-25T14:10:50Z
         OVERDUE: no success for three turns; to see why: ubos-sync runs list

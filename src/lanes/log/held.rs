@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::host::files;
 use crate::host::log_files::{self, Found};
 use crate::model::log_state::{CHUNK, Facts, SCHEMA, State};
-use crate::model::text::hex;
+use crate::model::text::{hex, unhex};
 
 /// One log of a peer and the file that it is pulled into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,12 +98,6 @@ pub fn remembered(state_dir: &Path, peer: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len() / 2)
-        .map(|i| u8::from_str_radix(text.get(i * 2..i * 2 + 2)?, 16).ok())
-        .collect()
-}
-
 /// Looks at the live file.
 pub fn look(log: &Log, state: Option<&State>) -> std::io::Result<Mine> {
     let now = match log_files::look(&log.local)? {
@@ -131,7 +125,7 @@ pub fn look(log: &Log, state: Option<&State>) -> std::io::Result<Mine> {
 }
 
 /// Whether the file still begins with what was left.
-fn starts_as(local: &Path, state: &State) -> std::io::Result<bool> {
+pub fn starts_as(local: &Path, state: &State) -> std::io::Result<bool> {
     let same_tail = match &state.tail {
         // Remembered by an earlier version; the comparison with the other side covers it.
         None => true,

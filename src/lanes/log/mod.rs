@@ -13,4 +13,5 @@ pub mod pull;
 pub mod rotate;
 pub mod run;
 pub mod survey;
+pub mod undo;
 pub mod verify;

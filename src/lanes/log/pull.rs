@@ -24,6 +24,8 @@ const STALL_OLD: Duration = Duration::from_secs(900);
 
 /// What all pulls of a peer share.
 pub struct Way<'a> {
+    /// The run that pulls.
+    pub run: &'a str,
     pub peer: &'a Peer,
     pub reach: &'a Reach,
     pub program: PathBuf,

@@ -8,11 +8,12 @@ use crate::host::{process, signals};
 use crate::lanes::flow::{Ended, Run};
 use crate::lanes::log::carry::{self, Job};
 use crate::lanes::log::guard::{coming, guards};
-use crate::lanes::log::held;
+use crate::lanes::log::held::{self, Mine};
 use crate::lanes::log::plan::{self, Step};
 use crate::lanes::log::probe::There;
 use crate::lanes::log::pull::{PullError, Way};
 use crate::lanes::log::survey::{Seen, Survey, survey};
+use crate::lanes::log::undo;
 use crate::lanes::peers::{Carry, Reach};
 use crate::model::finding::Severity;
 use crate::model::policy::{Peer, Policy};
@@ -62,7 +63,7 @@ pub fn run(request: &Request, carry: &Carry, run: &Run) -> Ended {
             lane.outcome = Outcome::Refused;
         }
     } else if matches!(carry, Carry::Apply { .. }) && run.open.is_some() {
-        carry_all(request, &survey, &steps, &mut lanes);
+        carry_all(request, run.id, &survey, &steps, &mut lanes);
     }
     request.progress.done();
     Ended {
@@ -150,9 +151,9 @@ fn explain(lane: &mut LogLane, peer: &Peer, step: &Step) {
     }
 }
 
-fn carry_all(request: &Request, survey: &Survey, steps: &[Step], lanes: &mut [LogLane]) {
+fn carry_all(request: &Request, run: &str, survey: &Survey, steps: &[Step], lanes: &mut [LogLane]) {
     let peer = request.peer;
-    let way = match way(request, survey) {
+    let way = match way(request, run, survey) {
         Ok(way) => way,
         Err(why) => {
             for (lane, step) in lanes.iter_mut().zip(steps) {
@@ -167,6 +168,10 @@ fn carry_all(request: &Request, survey: &Survey, steps: &[Step], lanes: &mut [Lo
             return;
         }
     };
+    undo::prune(
+        &request.policy.site.state_dir,
+        request.policy.snapshots.keep,
+    );
     let total: u64 = steps.iter().map(coming).sum();
     request
         .progress
@@ -268,13 +273,46 @@ fn carry_each(
             continue;
         }
         request.progress.message(&lane.log);
-        match carry::carry(way, &mut job, step, lane) {
+        let result = with_note(request, way.run, &mut job, step, |job| {
+            carry::carry(way, job, step, lane)
+        });
+        match result {
             Ok(()) => {}
             Err(PullError::Moved(_)) if !is_last => moved.push(n),
             Err(e) => broke(lane, peer, request.command, &e),
         }
     }
     moved
+}
+
+/// Does it between two notes by which it can be taken back.
+fn with_note(
+    request: &Request,
+    run: &str,
+    job: &mut Job,
+    step: &Step,
+    work: impl FnOnce(&mut Job) -> Result<(), PullError>,
+) -> Result<(), PullError> {
+    let changes = match step {
+        Step::Append { at, size } => at < size || matches!(job.mine, Mine::Longer { .. }),
+        Step::First { .. } | Step::Rotated { .. } | Step::Aside { .. } => true,
+        _ => false,
+    };
+    if !changes {
+        return work(job);
+    }
+    let state_dir = &request.policy.site.state_dir;
+    let note = undo::begin(
+        state_dir,
+        run,
+        &request.peer.name,
+        job.log,
+        job.state.as_ref(),
+    )
+    .map_err(|e| PullError::Failed(format!("how it was before cannot be written down: {e}")))?;
+    let result = work(job);
+    note.end();
+    result
 }
 
 fn broke(lane: &mut LogLane, peer: &Peer, command: &str, e: &PullError) {
@@ -293,7 +331,7 @@ fn broke(lane: &mut LogLane, peer: &Peer, command: &str, e: &PullError) {
 }
 
 /// Which rsyncs there are and how they are used; or why there is no way.
-fn way<'a>(request: &Request<'a>, survey: &Survey) -> Result<Way<'a>, String> {
+fn way<'a>(request: &Request<'a>, run: &'a str, survey: &Survey) -> Result<Way<'a>, String> {
     let program =
         process::which("rsync").ok_or("there is no rsync on this host; nothing was touched")?;
     let here = process::run(
@@ -319,6 +357,7 @@ fn way<'a>(request: &Request<'a>, survey: &Survey) -> Result<Way<'a>, String> {
         )
     })?;
     Ok(Way {
+        run,
         peer: request.peer,
         reach: request.reach,
         program,

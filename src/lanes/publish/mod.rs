@@ -9,3 +9,4 @@ pub mod run;
 pub mod scan;
 pub mod source;
 pub mod target;
+pub mod undo;

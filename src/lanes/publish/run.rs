@@ -15,6 +15,7 @@ use crate::lanes::publish::plan::{guards, plan_of, refuse, show};
 use crate::lanes::publish::scan;
 use crate::lanes::publish::source::{self, Source, Stop, Wish};
 use crate::lanes::publish::target::{self, Opened};
+use crate::lanes::publish::undo;
 use crate::model::finding::{Finding, Severity};
 use crate::model::plan::Kind;
 use crate::model::policy::{Layout, Policy, Publish, Target};
@@ -35,6 +36,10 @@ pub struct Order<'a> {
     pub progress: &'a dyn Progress,
     /// The command that does the same for the targets named behind it.
     pub again: String,
+    /// Targets go back to an earlier commit: neither the checkout nor its branch is moved for that.
+    pub is_back: bool,
+    /// By target: the release to which it goes back, if that is still there.
+    pub releases: std::collections::BTreeMap<String, String>,
 }
 
 /// Runs work for every target, at most `parallel` at the same time, in their order.
@@ -143,7 +148,8 @@ fn prepare(
     let wish = Wish {
         rev: order.rev,
         force: order.force,
-        lenient: false,
+        // The commit to go back to is known here; a remote that is away does not keep anybody from it.
+        lenient: order.is_back,
     };
     let none = |s: Stop| (s, Vec::new());
     order.progress.phase("looking for the commit", None);
@@ -171,7 +177,7 @@ fn prepare(
             findings,
         ));
     }
-    findings.extend(match order.apply {
+    findings.extend(match order.apply && !order.is_back {
         true => source::update(order.publish, &source, &wish, run.id, scratch),
         false => source::uncommitted(order.publish, scratch)
             .into_iter()
@@ -421,6 +427,10 @@ fn plan_and_carry(
             return Ok(());
         }
         plan_of(order, &on, job.export, &mut index)?
+    };
+    let left = undo::live_again(order, target, job, on, plan, &mut index, lane)?;
+    let Some((mut on, plan)) = left else {
+        return Ok(());
     };
     progress.phase("publishing", None);
     let result = job.carry_out(&mut on, &plan, &mut index);

@@ -1,6 +1,6 @@
 //! What the files of both replicas contain: hashes from memory where the facts are the same, read again where not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::link::{Link, LinkError};
 use crate::lanes::truth::hosts::Pair;
@@ -102,7 +102,7 @@ pub fn hash(
     Ok(out)
 }
 
-/// The facts of named paths now; what is not there is missing from the answer.
+/// The facts of named paths now; what is not there is missing from the answer, and what is only seen through a link is not there.
 pub fn look(
     link: &Link,
     root: &str,
@@ -113,19 +113,39 @@ pub fn look(
     if paths.is_empty() {
         return Ok(BTreeMap::new());
     }
+    let wanted: BTreeSet<&RelPath> = paths.iter().collect();
+    let ways: BTreeSet<RelPath> = paths.iter().flat_map(above).collect();
+    let mut asked = paths.to_vec();
+    // Whatever is below a path is told with it when the look is deep.
+    asked.extend(
+        ways.iter()
+            .filter(|a| !deep && !wanted.contains(a))
+            .cloned(),
+    );
     let (body, nonce) = link.call_with_nonce(
         remote::FACTS,
         &[root, style, if deep { "deep" } else { "flat" }],
-        &listed(paths),
+        &listed(&asked),
     )?;
-    facts::parse_sweep(&body, &nonce)
+    let mut found = facts::parse_sweep(&body, &nonce)
         .map(|f| f.stats)
         .ok_or_else(|| {
             LinkError::failed(
                 format!("the facts from {} were garbled", link.name),
                 "run it again",
             )
-        })
+        })?;
+    if !deep {
+        let is_dir = |p: &RelPath| found.get(p).is_some_and(|s| s.what == What::Dir);
+        let crooked: BTreeSet<RelPath> = ways.into_iter().filter(|a| !is_dir(a)).collect();
+        found.retain(|p, _| wanted.contains(p) && !above(p).any(|a| crooked.contains(&a)));
+    }
+    Ok(found)
+}
+
+/// The directories on the way to a path, without the root.
+fn above(path: &RelPath) -> impl Iterator<Item = RelPath> {
+    path.ancestors().filter_map(RelPath::new)
 }
 
 /// Paths as the scripts read them: `./path`, NUL after each.

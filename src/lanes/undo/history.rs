@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::audit::store::{AuditError, Store};
 use crate::host::files;
+use crate::lanes::log::undo as log_undo;
 use crate::model::policy::Policy;
-use crate::model::record::{Lane, Mode, Outcome, Record, ResultWord, TruthLane};
+use crate::model::record::{Lane, Mode, Outcome, PublishLane, Record, ResultWord, TruthLane};
 use crate::model::snapshot::{FILE, Snapshot};
 use crate::model::words::word;
 
@@ -55,7 +56,7 @@ pub fn choose(store: &Store, policy: &Policy, wish: Wish) -> Result<Vec<Record>,
         "last" => last_applied(store, policy, named)?,
         _ => named,
     };
-    can_be(&chosen)?;
+    can_be(policy, &chosen)?;
     let newer = newer_than(store, policy, &chosen, wish.force)?;
     match (wish.down_to, newer.is_empty()) {
         (true, _) => Ok(newer.into_iter().chain([chosen]).collect()),
@@ -105,54 +106,68 @@ pub fn lanes_of(record: &Record) -> impl Iterator<Item = &TruthLane> {
     truth.filter(changed)
 }
 
-fn can_be(record: &Record) -> Result<(), No> {
+/// The targets that a run has published to, or begun to.
+pub fn published(record: &Record) -> impl Iterator<Item = &PublishLane> {
+    let begun = |p: &&PublishLane| p.changes.iter().any(|c| c.result != ResultWord::Planned);
+    record
+        .lanes
+        .iter()
+        .filter_map(|l| match l {
+            Lane::Publish(p) => Some(p),
+            _ => None,
+        })
+        .filter(move |p| match p.outcome {
+            Outcome::Applied => true,
+            Outcome::Failed | Outcome::Interrupted => begun(p),
+            _ => false,
+        })
+}
+
+/// What a run changed, by names that runs share when they changed the same thing.
+fn subjects(policy: &Policy, record: &Record) -> HashSet<String> {
+    let mut all: HashSet<String> = lanes_of(record)
+        .map(|t| format!("truth {}", t.peer))
+        .collect();
+    let notes = log_undo::of_run(&policy.site.state_dir, &record.run);
+    all.extend(notes.iter().map(|n| format!("log {}", n.local)));
+    all.extend(published(record).map(|p| format!("target {}", p.target)));
+    all
+}
+
+fn can_be(policy: &Policy, record: &Record) -> Result<(), No> {
     let run = word(&record.run);
     if record.mode == Mode::DryRun {
         return Err(No::Refused(format!(
             "{run} was a dry run: there is nothing to roll back"
         )));
     }
-    if lanes_of(record).next().is_some() {
+    if !subjects(policy, record).is_empty() {
         return Ok(());
     }
-    let of = |wanted: fn(&Lane) -> bool| {
-        let applied = |l: &&Lane| l.outcome() == Outcome::Applied && wanted(l);
-        record.lanes.iter().any(|l| applied(&l))
-    };
-    if of(|l| matches!(l, Lane::Log(_))) {
-        return Err(No::Refused(format!(
-            "{run} only pulled logs, which keep every byte they ever had; nothing was touched"
-        )));
-    }
-    if of(|l| matches!(l, Lane::Publish(_))) {
-        let found = record.lanes.iter().find_map(|l| match l {
-            Lane::Publish(p) => p.found.clone(),
-            _ => None,
-        });
-        return Err(No::Refused(match found {
-            Some(commit) => format!(
-                "{run} published; to put the targets back, publish what they had: ubos-sync publish --rev {commit} --apply"
-            ),
-            None => {
-                format!("{run} published to targets that had nothing before; nothing was touched")
-            }
-        }));
-    }
-    Err(No::Refused(format!(
-        "{run} changed no file: there is nothing to roll back"
-    )))
+    let of_log = |l: &&Lane| matches!(l, Lane::Log(_)) && l.outcome() == Outcome::Applied;
+    Err(No::Refused(match record.lanes.iter().find(of_log) {
+        Some(l) if !l.undoes().is_empty() => format!(
+            "{run} put logs back; the next pull brings what was set aside again, once the pair is released: ubos-sync release {}",
+            word(l.subject())
+        ),
+        Some(_) => format!(
+            "how the logs were before {run} is no longer kept ([snapshots] keep); nothing was touched"
+        ),
+        None => format!("{run} changed no file: there is nothing to roll back"),
+    }))
 }
 
 /// The newest run that changed something, when `last` is asked for.
 fn last_applied(store: &Store, policy: &Policy, newest: Record) -> Result<Record, No> {
     for s in store.list()? {
+        let pulled = || !log_undo::of_run(&policy.site.state_dir, &s.run).is_empty();
         let applied = s
             .facts
             .as_ref()
-            .is_some_and(|f| f.mode == Mode::Apply && (f.changes > 0 || !f.complete));
+            .is_some_and(|f| f.mode == Mode::Apply && (f.changes > 0 || !f.complete || pulled()));
         if applied
             && let Ok(record) = store.read(&s.run).map(|r| filled(policy, r))
-            && lanes_of(&record).next().is_some()
+            && !subjects(policy, &record).is_empty()
         {
             return Ok(record);
         }
@@ -175,18 +190,10 @@ fn newer_than(
     chosen: &Record,
     force: bool,
 ) -> Result<Vec<Record>, No> {
-    let peers: HashSet<&str> = lanes_of(chosen).map(|t| t.peer.as_str()).collect();
     let mut taken: HashMap<String, Taken> = HashMap::new();
-    let mut newer = Vec::new();
+    let mut standing = Vec::new();
     for record in later(store, policy, chosen)? {
-        let undoes: Vec<&String> = record
-            .lanes
-            .iter()
-            .flat_map(|l| match l {
-                Lane::Truth(t) => t.undoes.as_slice(),
-                _ => &[],
-            })
-            .collect();
+        let undoes: Vec<&String> = record.lanes.iter().flat_map(Lane::undoes).collect();
         let is_taken = taken.contains_key(&record.run);
         if !undoes.is_empty() {
             // A rollback and what it took back cancel out; one that was itself taken back counts as never made, and one
@@ -201,8 +208,18 @@ fn newer_than(
             }
             continue;
         }
-        if !is_taken && lanes_of(&record).any(|t| peers.contains(t.peer.as_str())) {
-            newer.push(record);
+        if !is_taken {
+            standing.push(record);
+        }
+    }
+    // From the oldest on: what a run in the way changed beside has to go back from its newest run on as well.
+    let mut touched = subjects(policy, chosen);
+    let mut newer = Vec::new();
+    for record in standing.into_iter().rev() {
+        let own = subjects(policy, &record);
+        if own.intersection(&touched).next().is_some() {
+            touched.extend(own);
+            newer.insert(0, record);
         }
     }
     match taken.get(&chosen.run) {
