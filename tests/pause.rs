@@ -76,6 +76,11 @@ fn both_writers_hold_still_for_an_applied_run_and_are_let_go() {
     }
     for side in Side::BOTH {
         assert!(!pause(&lab, side).exists() && !ack(&lab, side).exists());
+        let kept = lab
+            .home(side)
+            .join(".local/state/ubos-sync/pairs/balaur+mac/runs");
+        let snapshot = std::fs::read_to_string(kept.join(run).join("snapshot.json")).unwrap();
+        assert!(snapshot.contains("held still"), "{snapshot}");
     }
     assert_eq!(lab.read_text(BALAUR, "docs/a.md"), "base of docs/a.md\n");
 }

@@ -293,7 +293,7 @@ fn rounds(kills: bool) {
         did: Vec::new(),
     };
     pair::sync(&world.lab);
-    for round in 0..number("UBOS_TORTURE").unwrap_or(20) {
+    for round in 0..number("UBOS_TORTURE").unwrap_or(40) {
         eprintln!("round {round}, UBOS_SEED={seed}");
         world.round(kills);
     }

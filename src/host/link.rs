@@ -379,6 +379,17 @@ impl Link {
 
     fn broken(&self, stderr: &[u8]) -> LinkError {
         let said = String::from_utf8_lossy(stderr).into_owned();
+        let full = [
+            "No space left on device",
+            "Disk quota exceeded",
+            "printf: I/O error",
+        ];
+        if full.iter().any(|f| said.contains(f)) {
+            return LinkError::failed(
+                format!("no room is left on a disk of {}", self.name),
+                format!("on {}: df -h", self.name),
+            );
+        }
         match &self.way {
             Way::Ssh { remote, .. } => {
                 let (away, message, hint) = ssh::explain_failure(remote, &said);

@@ -15,6 +15,9 @@ pub struct HostFacts {
     pub root_identity_before: Option<String>,
     pub marker: bool,
     pub free_bytes: Option<u64>,
+    /// Where our own files lie, and what is free there when that is another disk.
+    pub state: String,
+    pub state_free: Option<u64>,
     /// `unison version 2.52.1 (ocaml 4.13.1)`, or empty.
     pub unison: String,
     /// Files of truth on this side now.

@@ -432,24 +432,46 @@ fn free_space(plan: &TruthPlan, facts: &Facts, limits: &Guards) -> Vec<Finding> 
             .filter(|c| c.kind != Kind::Meta)
             .filter_map(|c| c.target.as_ref())
             .fold(0, |n: u64, t| n.saturating_add(t.bytes()));
-        let taken = arriving.saturating_add(kept);
-        if taken == 0 {
-            continue;
-        }
-        let need = taken.saturating_add(limits.min_free_space);
-        if free < need {
-            out.push(refuse(
-                "free_space",
+        let least = limits.min_free_space;
+        let mut short = |free: u64, taken: u64, what: String| {
+            let need = taken.saturating_add(least);
+            if taken > 0 && free < need {
+                out.push(refuse(
+                    "free_space",
+                    format!("{what}, and {} must stay free", size(least)),
+                    format!("free {} on {}", size(need - free), host.name),
+                ));
+            }
+        };
+        let has = format!("{} has {} free", host.name, size(free));
+        match host.state_free {
+            None => short(
+                free,
+                arriving.saturating_add(kept),
                 format!(
-                    "{} has {} free, but {} would arrive, {} would be kept for undo, and {} must stay free",
-                    host.name,
-                    size(free),
+                    "{has}, but {} would arrive, {} would be kept for undo",
                     size(arriving),
-                    size(kept),
-                    size(limits.min_free_space)
+                    size(kept)
                 ),
-                format!("free {} on {}", size(need - free), host.name),
-            ));
+            ),
+            Some(apart) => {
+                short(
+                    free,
+                    arriving,
+                    format!("{has}, but {} would arrive", size(arriving)),
+                );
+                short(
+                    apart,
+                    kept,
+                    format!(
+                        "{} has {} free under {}, but {} would be kept there for undo",
+                        host.name,
+                        size(apart),
+                        host.state,
+                        size(kept)
+                    ),
+                );
+            }
         }
     }
     out

@@ -546,6 +546,14 @@ fn free_space_counts_the_receiving_side_and_what_undo_keeps() {
     touch.kind = Kind::Meta;
     assert!(passes(0, touch));
     assert!(passes(0, change("a", Side::Local, Some(file(30)), None)));
+    // Our own files on a disk of their own: each disk is asked for its part.
+    let apart = |free: u64, state: u64| {
+        let mut facts = quiet();
+        (facts.remote.free_bytes, facts.remote.state_free) = (Some(free), Some(state));
+        let c = change("a", Side::Peer, Some(file(50)), Some(file(30)));
+        judge(plan_of(vec![c]), &facts, &limits(), &[]).0
+    };
+    assert!(apart(1050, 1030) && !apart(1049, 1030) && !apart(1050, 1029));
     // Absurd sizes do not wrap around to small ones.
     assert!(!passes(
         1 << 40,

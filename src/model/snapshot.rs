@@ -24,6 +24,9 @@ pub struct Snapshot {
     pub changes: Vec<ChangeDoc>,
     #[serde(default)]
     pub left: Vec<LeftDoc>,
+    /// What came of asking the writers to hold still, when there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<String>,
 }
 
 impl Snapshot {
@@ -42,6 +45,7 @@ impl Snapshot {
                 .map(|c| ChangeDoc::of(c, ResultWord::Planned))
                 .collect(),
             left: plan.left.iter().map(LeftDoc::of).collect(),
+            writer: None,
         }
     }
 

@@ -13,6 +13,7 @@ use crate::lanes::truth::commit::{self, Generation};
 use crate::lanes::truth::engine::{self, EngineError, Job};
 use crate::lanes::truth::hosts::Pair;
 use crate::lanes::truth::propose::{Proposal, Request, Work, save_index};
+use crate::lanes::truth::room::{self, Short};
 use crate::lanes::truth::verify::{self, Verified};
 use crate::lanes::truth::{calm, content, facts, pause};
 use crate::model::entry::Entry;
@@ -39,6 +40,8 @@ pub struct Applied {
     pub skipped: Option<String>,
     /// What came of asking the writers to hold still, when there are any.
     pub writer: Option<String>,
+    /// Disks that were too small for it.
+    pub short: Vec<Short>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,15 @@ pub fn apply(
 ) -> Applied {
     let _ = record;
     let (plan, _) = guarded.into_parts();
+    let mut out = carry_out(&mut p, &plan, request);
+    let failed = out.results.iter().any(|r| r.result == ResultWord::Failed);
+    if failed || matches!(out.broke, Some(Broke::Failed(_) | Broke::Lost(_))) {
+        out.short = room::short(&p.pair, room::needs(&plan.changes, &out.results));
+    }
+    out
+}
+
+fn carry_out(p: &mut Proposal, plan: &TruthPlan, request: &Request) -> Applied {
     let mut out = Applied::default();
     let writer = request.policy.writer.as_ref();
     if let Some(writer) = writer.filter(|_| p.work.is_none()) {
@@ -74,7 +86,7 @@ pub fn apply(
             || p.base.generation.is_none()
             || facts::moved(&p.pair, request.policy, &p.base.manifest)
         {
-            match advance(&p, request, &plan, &[], false, keep) {
+            match advance(p, request, plan, &[], false, keep) {
                 Ok(()) => out.generation = Some(request.run.to_owned()),
                 Err(e) => out.broke = Some(Broke::Failed(e.to_string())),
             }
@@ -110,12 +122,13 @@ pub fn apply(
     request
         .progress
         .phase("carrying it out", Some(work.scope.items.len() as u64));
-    sweep_up(&p);
+    sweep_up(p);
     // Both at once: a plan that was laid down and then proves to be overtaken goes with the folder of the run.
     let first = &work.scope.items[..start_of_rest(&work)];
+    let writer = out.writer.as_deref();
     let (still, armed) = std::thread::scope(|s| {
-        let armed = s.spawn(|| arm(&p, request, &plan, &work));
-        let still = unmoved(&p, first);
+        let armed = s.spawn(|| arm(p, request, plan, &work, writer));
+        let still = unmoved(p, first);
         (still, joined(armed))
     });
     let broke = match (still, armed) {
@@ -131,7 +144,7 @@ pub fn apply(
             return out;
         }
     };
-    let said = proceed(&mut p, &mut work, request, &plan, &mut out, &armed);
+    let said = proceed(p, &mut work, request, plan, &mut out, &armed);
     put_back(&p.pair, &work, &plan.changes, &mut out.notes);
     request.progress.phase("verifying both sides", None);
     let mut notes = Vec::new();
@@ -156,7 +169,7 @@ pub fn apply(
     let with_archives = out.broke.is_none();
     let advanced = std::thread::scope(|s| {
         s.spawn(|| save_index(&p.pair, &p.index));
-        advance(&p, request, &plan, &out.results, with_archives, keep)
+        advance(p, request, plan, &out.results, with_archives, keep)
     });
     match advanced {
         Ok(()) => out.generation = Some(request.run.to_owned()),

@@ -18,8 +18,9 @@ pub fn arm(
     request: &Request,
     plan: &TruthPlan,
     work: &Work,
+    writer: Option<&str>,
 ) -> Result<Armed, LinkError> {
-    let snapshot = snapshot(p, request, plan);
+    let snapshot = snapshot(p, request, plan, writer);
     let one = |side: Side| {
         let host = if side == Side::Local {
             &p.pair.local
@@ -70,12 +71,13 @@ pub fn arm(
 }
 
 /// One line, since line breaks in it are escaped.
-fn snapshot(p: &Proposal, request: &Request, plan: &TruthPlan) -> Vec<u8> {
+fn snapshot(p: &Proposal, request: &Request, plan: &TruthPlan, writer: Option<&str>) -> Vec<u8> {
     let names = [p.pair.local.name.as_str(), p.pair.peer.name.as_str()];
     let now = time::rfc3339(clock::now());
     let mut snapshot = Snapshot::of(request.run, &now, names, plan);
     snapshot.before.clone_from(&p.base.generation);
     snapshot.files = [&p.local, &p.peer].map(|r| r.entries.len());
+    snapshot.writer = writer.map(str::to_owned);
     let mut bytes = serde_json::to_vec(&snapshot).unwrap_or_default();
     bytes.push(b'\n');
     bytes

@@ -69,6 +69,8 @@ fn host(h: &Host, base: &Manifest) -> HostFacts {
         root_identity_before: base.facts.get(&root_key(&h.name)).cloned(),
         marker: h.said.marker,
         free_bytes: h.said.free_bytes,
+        state_free: h.said.state_free,
+        state: h.said.state.clone(),
         unison: h.said.unison.clone(),
         files: h.tree.files(),
         before: 0,

@@ -43,6 +43,8 @@ pub struct Said {
     pub root_usable: bool,
     pub marker: bool,
     pub free_bytes: Option<u64>,
+    /// Where our own files lie, when that is another disk.
+    pub state_free: Option<u64>,
     pub unison: String,
     pub missing: Vec<String>,
     pub style: String,
@@ -254,10 +256,13 @@ fn open_host(
         let what = crate::model::text::neutral(what);
         return Err(OpenError::NoLock {
             message: format!("the lock on {name} cannot be taken: {what}"),
-            hint: format!(
-                "look at it on {name}, and remove it when no run lives: ls -la {}",
-                asked.state
-            ),
+            hint: match what.contains("its disk is full") {
+                true => format!("on {name}: df -h {}", asked.state),
+                false => format!(
+                    "look at it on {name}, and remove it when no run lives: ls -la {}",
+                    asked.state
+                ),
+            },
         });
     }
     if remote::value(&body, "lock") == Some("refused") {
@@ -372,6 +377,7 @@ fn parse_said(body: &[u8]) -> Said {
         root_usable: remote::value(body, "rootrwx").is_some(),
         marker: remote::value(body, "marker").is_some(),
         free_bytes: kib("space").map(|k| k.saturating_mul(1024)),
+        state_free: kib("statespace").map(|k| k.saturating_mul(1024)),
         unison: get("unison").unwrap_or_default(),
         missing,
         style: get("stat").unwrap_or_default(),

@@ -14,5 +14,6 @@ pub mod facts;
 pub mod hosts;
 pub mod pause;
 pub mod propose;
+pub mod room;
 pub mod run;
 pub mod verify;

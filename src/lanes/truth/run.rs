@@ -234,6 +234,14 @@ fn tell(lane: &mut TruthLane, plan: &TruthPlan, applied: Applied) {
         (None, 0) if plan.changes.is_empty() => Outcome::InSync,
         (None, 0) => Outcome::Applied,
     };
+    for (doc, change) in lane.changes.iter_mut().zip(&plan.changes) {
+        // What the engine said of it came from the disk.
+        if let Some(short) = applied.short.iter().find(|s| s.side == change.to)
+            && doc.result == ResultWord::Failed
+        {
+            doc.error = Some(format!("no room for it: {}", short.words));
+        }
+    }
     let again = format!("ubos-sync truth {} --apply", lane.peer);
     let (message, hint) = match applied.broke {
         Some(Broke::Stopped) => (
@@ -260,7 +268,9 @@ fn tell(lane: &mut TruthLane, plan: &TruthPlan, applied: Applied) {
     if nothing_done && lane.outcome != Outcome::Interrupted {
         lane.outcome = Outcome::Failed;
     }
-    lane.message = Some(message);
+    let mut said: Vec<&str> = applied.short.iter().map(|s| s.words.as_str()).collect();
+    said.push(&message);
+    lane.message = Some(said.join("; "));
     lane.hint = Some(hint);
 }
 

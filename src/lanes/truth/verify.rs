@@ -33,20 +33,11 @@ struct Seen {
 
 impl Seen {
     fn entry(&self, path: &RelPath) -> Option<Entry> {
-        if !self.is_there(path) {
-            return None;
-        }
         self.stats.get(path)?.entry(self.hashes.get(path))
     }
 
-    /// What a look finds behind a link lies somewhere else and is not at this path.
     fn is_there(&self, path: &RelPath) -> bool {
         self.stats.contains_key(path)
-            && path.ancestors().all(|a| {
-                RelPath::new(a)
-                    .and_then(|a| self.stats.get(&a))
-                    .is_none_or(|s| s.what == What::Dir)
-            })
     }
 }
 
@@ -96,10 +87,7 @@ pub fn verify(
 }
 
 fn see(host: &Host, changes: &[Change]) -> Result<Seen, LinkError> {
-    let mut paths: BTreeSet<RelPath> = changes.iter().map(|c| c.path.clone()).collect();
-    for c in changes {
-        paths.extend(c.path.ancestors().filter_map(RelPath::new));
-    }
+    let paths: BTreeSet<RelPath> = changes.iter().map(|c| c.path.clone()).collect();
     let paths: Vec<RelPath> = paths.into_iter().collect();
     let files: Vec<RelPath> = changes
         .iter()

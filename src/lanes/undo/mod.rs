@@ -16,7 +16,7 @@ use crate::lanes::flow::{Ended, Run};
 use crate::lanes::peers::Reach;
 use crate::lanes::truth::base::Base;
 use crate::lanes::truth::hosts::{self, OpenError, Pair};
-use crate::lanes::truth::{calm, facts, pause};
+use crate::lanes::truth::{calm, facts, pause, room};
 use crate::model::finding::{Finding, Severity};
 use crate::model::guards;
 use crate::model::policy::{Peer, Policy};
@@ -186,10 +186,10 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
     let after = survey(request, &pair, &subject.backs, &Known::of(&steps))?;
     tell(lane, &steps, &after, &bad);
     if lane.outcome == Outcome::Failed {
-        lane.message = Some(
-            "not everything could be put back; every file is whole, and the pair stays held until the rollback is done"
-                .into(),
-        );
+        let short = room::short(&pair, restore::needs(&after));
+        let mut said: Vec<&str> = short.iter().map(|s| s.words.as_str()).collect();
+        said.push("not everything could be put back; every file is whole, and the pair stays held until the rollback is done");
+        lane.message = Some(said.join("; "));
         lane.hint = Some(request.again());
         return Ok(warned);
     }

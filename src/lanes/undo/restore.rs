@@ -6,6 +6,7 @@ use crate::host::clock;
 use crate::host::link::LinkError;
 use crate::lanes::truth::commit::{self, Generation};
 use crate::lanes::truth::hosts::Pair;
+use crate::lanes::truth::room::Need;
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
@@ -37,38 +38,55 @@ pub(super) fn mark(pair: &Pair, mark: Mark, why: &str, undoing: &str) -> Result<
     Ok(())
 }
 
-/// What is put back needs room beside what stands there, and what stands there is kept.
+/// What is put back needs room where the tree lies, and what stands there is kept where our own files lie.
+pub(super) fn needs(steps: &[Step]) -> [Need; 2] {
+    Side::BOTH.map(|side| {
+        let open = steps.iter().filter(|s| s.back.side == side && s.is_open());
+        open.fold(Need::default(), |need, s| {
+            let of = |n: &Option<undo::Now>| n.as_ref().map_or(0, |n| n.stat.size);
+            Need {
+                tree: need.tree.saturating_add(of(&s.kept)),
+                state: need.state.saturating_add(of(&s.now)),
+            }
+        })
+    })
+}
+
 pub(super) fn room(request: &Request, pair: &Pair, steps: &[Step]) -> Result<(), Stop> {
     if request.allow.iter().any(|a| a == "free_space") {
         return Ok(());
     }
-    for side in Side::BOTH {
+    let left = request.policy.guards.min_free_space;
+    for (side, need) in Side::BOTH.into_iter().zip(needs(steps)) {
         let host = host(pair, side);
-        let open = steps.iter().filter(|s| s.back.side == side && s.is_open());
-        let need: u64 = open
-            .map(|s| {
-                let of = |n: &Option<undo::Now>| n.as_ref().map_or(0, |n| n.stat.size);
-                of(&s.kept) + of(&s.now)
-            })
-            .sum();
-        let left = request.policy.guards.min_free_space;
-        if let Some(free) = host.said.free_bytes
-            && need > 0
-            && need.saturating_add(left) > free
-        {
-            return Err(refuse(
-                &request.peer.name,
-                "free_space",
-                format!(
-                    "putting {} back needs {} on {}, where {} are free and {} must stay free",
-                    host.said.root.as_deref().unwrap_or(&host.root_given),
-                    size(need),
-                    host.name,
-                    size(free),
-                    size(left)
-                ),
-                "make room there, or --allow free_space".into(),
-            ));
+        let said = &host.said;
+        let root = said.root.as_deref().unwrap_or(&host.root_given);
+        let (tree, state) = match said.state_free {
+            None => (need.tree.saturating_add(need.state), 0),
+            Some(_) => (need.tree, need.state),
+        };
+        for (need, free, at) in [
+            (tree, said.free_bytes, root),
+            (state, said.state_free, said.state.as_str()),
+        ] {
+            if let Some(free) = free
+                && need > 0
+                && need.saturating_add(left) > free
+            {
+                return Err(refuse(
+                    &request.peer.name,
+                    "free_space",
+                    format!(
+                        "the rollback needs {} under {} on {}, where {} are free and {} must stay free",
+                        size(need),
+                        neutral(at),
+                        host.name,
+                        size(free),
+                        size(left)
+                    ),
+                    "make room there, or --allow free_space".into(),
+                ));
+            }
         }
     }
     Ok(())

@@ -85,6 +85,12 @@ take() {
     # What is not ours is neither followed nor cleared: who holds what cannot be known from it.
     if [ -L "$lock" ] || { [ -e "$lock" ] && [ ! -d "$lock" ]; }; then say nolock "$lock is not a directory of ours"; return 1; fi
     claim "$1" "$2" && return 0
+    if ! { echo room >"$state/room.$$"; } 2>/dev/null; then
+      rm -f "$state/room.$$"
+      say nolock "nothing can be written in $state: its disk is full, or it is read-only"
+      return 1
+    fi
+    rm -f "$state/room.$$"
     if [ -L "$lock/owner" ] || { [ -e "$lock/owner" ] && { [ ! -f "$lock/owner" ] || [ ! -r "$lock/owner" ]; }; }; then
       say nolock "$lock/owner cannot be read, so that nobody knows whether its run lives"
       return 1
@@ -140,7 +146,11 @@ if [ -d "$root" ] && cd "$root" 2>/dev/null; then
   say rootid "$rootid"
   [ -r . ] && [ -w . ] && [ -x . ] && say rootrwx 1
   [ -f "$marker" ] && [ ! -L "$marker" ] && say marker 1
-  say space "$(df -Pk . 2>/dev/null | { read -r _; read -r _ _ _ a _; echo "$a"; })"
+  df -Pk . "$state" 2>/dev/null | {
+    read -r _
+    read -r d _ _ a _ on && say space "$a"
+    read -r e _ _ a _ at && [ "$d $on" != "$e $at" ] && say statespace "$a"
+  }
 elif [ -e "$root" ]; then say rootbad "not a directory, or closed to this user"
 else say rootbad missing; fi
 # The engine's version is asked once for each file that is the engine: asking costs more than looking.
