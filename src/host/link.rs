@@ -3,13 +3,15 @@
 //! Invariants: all work on a peer goes over one ssh connection; a local peer is driven by the same scripts. A reply is
 //! only believed when it is framed by the nonce of its own call.
 
+mod starters;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::host::process::{self, Heard, Session};
-use crate::host::{clock, signals};
+use crate::host::{clock, shell, signals};
 use crate::model::invocation::Invocation;
 use crate::model::policy::Remote;
 use crate::tool::{remote, ssh};
@@ -50,6 +52,8 @@ pub struct Link {
     /// For messages: the site or peer name.
     pub name: String,
     way: Way,
+    /// Serves the small scripts of this link and its clones.
+    shell: shell::Place,
 }
 
 #[derive(Debug, Clone)]
@@ -68,10 +72,13 @@ enum Way {
 /// Holds the shared connection open: a session that waits for its end.
 pub struct Keeper {
     session: Session,
+    /// It goes over that connection, which ends with its last session.
+    shell: shell::Place,
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
+        self.shell.close();
         self.session.close_stdin();
         self.session.wait(Duration::from_secs(5));
     }
@@ -84,6 +91,8 @@ pub struct Agent {
     heard: Vec<u8>,
     /// Dropped first: its thread holds a copy of the pipe whose end tells the script that we are done.
     beat: Option<std::sync::mpsc::Sender<()>>,
+    /// It goes over the same connection, which ends with its last session.
+    shell: shell::Place,
     /// What the login shell printed before our script began.
     pub noise: Vec<u8>,
 }
@@ -100,6 +109,7 @@ impl Link {
         Self {
             name: name.to_owned(),
             way: Way::Local,
+            shell: shell::Place::default(),
         }
     }
 
@@ -113,6 +123,7 @@ impl Link {
                 timeout,
                 made: Arc::default(),
             },
+            shell: shell::Place::default(),
         }
     }
 
@@ -170,16 +181,21 @@ impl Link {
         all.extend(parameters);
         let mut stdin = remote::encode(script, &all).ok_or_else(|| self.unsendable())?;
         stdin.extend_from_slice(&data(&nonce));
-        let out = process::run(&self.invocation(false), stdin).map_err(|e| {
+        let small = self.shell.run(&|| self.invocation(false), &nonce, &stdin);
+        let (stdout, stderr) = match small {
+            Some(said) => said.map(|s| (s.stdout, s.stderr)),
+            None => process::run(&self.invocation(false), stdin).map(|o| (o.stdout, o.stderr)),
+        }
+        .map_err(|e| {
             LinkError::failed(
                 format!("cannot start a shell for {}: {e}", self.name),
                 "ubos-sync doctor",
             )
         })?;
-        match remote::framed(&out.stdout, &nonce) {
+        match remote::framed(&stdout, &nonce) {
             Some((_, body)) => Ok((body.to_vec(), nonce)),
             None if signals::stop_wish().is_some() => Err(LinkError::Stopped),
-            None => Err(self.broken(&out.stderr)),
+            None => Err(self.broken(&stderr)),
         }
     }
 
@@ -190,7 +206,8 @@ impl Link {
         };
         let (session, _) = self.begin(remote::KEEPER, &[], stderr)?;
         made.store(true, Ordering::Release);
-        Ok(Some(Keeper { session }))
+        let shell = self.shell.clone();
+        Ok(Some(Keeper { session, shell }))
     }
 
     /// Starts a script that holds something until the result is dropped; what it said first, and the nonce of that answer.
@@ -231,6 +248,7 @@ impl Link {
             nonce,
             heard: Vec::new(),
             beat,
+            shell: self.shell.clone(),
             noise,
         };
         Ok((agent, body))
@@ -291,80 +309,6 @@ impl Link {
         let (noise, body) = remote::framed(&heard, &nonce).ok_or_else(|| self.broken(b""))?;
         let (noise, body) = (noise.to_vec(), body.to_vec());
         Ok((session, Answer { nonce, noise, body }))
-    }
-
-    /// The program that the engine takes for ssh: it starts `<rundir>/engine.sh` on this link's host.
-    pub fn engine_starter(&self, rundir: &str) -> String {
-        let skip = "while [ $# -gt 0 ] && [ \"$1\" != -server ]; do shift; done\n";
-        match &self.way {
-            Way::Local => format!(
-                "#!/bin/sh\n{skip}exec /bin/sh {} \"$@\"\n",
-                quote(&format!("{rundir}/engine.sh"))
-            ),
-            Way::Ssh {
-                remote: r, socket, ..
-            } => {
-                let octal: String = format!("{rundir}/engine.sh")
-                    .bytes()
-                    .map(|b| format!("\\{b:03o}"))
-                    .collect();
-                // Digits and backslashes only: no login shell can misread it.
-                let started = |arguments: &str| {
-                    let command = format!(
-                        "exec sh -c 'f=$(printf \"{octal}\") && exec sh \"$f\" {arguments}'"
-                    );
-                    let words: Vec<String> = ssh::session(r, socket, &command)
-                        .iter()
-                        .map(|a| quote(a))
-                        .collect();
-                    let ssh = process::which("ssh").unwrap_or_else(|| "ssh".into());
-                    format!(
-                        "exec {} {}",
-                        quote(&ssh.display().to_string()),
-                        words.join(" ")
-                    )
-                };
-                // The client names the protocol: 2.51 knows only the old one, and 2.52 serves it when it is not told otherwise.
-                format!(
-                    "#!/bin/sh\n{skip}case ${{2-}} in\n__new-rpc-mode) {} ;;\n*) {} ;;\nesac\n",
-                    started("-server __new-rpc-mode"),
-                    started("-server"),
-                )
-            }
-        }
-    }
-
-    /// The program that rsync takes for ssh: it starts `program` in `dir` on this link's host, with the flags that the rsync
-    /// here asks for. These are words of rsync's own; anything else among them ends it.
-    pub fn rsync_starter(&self, dir: &[u8], program: &str) -> String {
-        let octal =
-            |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("\\{b:03o}")).collect() };
-        // What follows the directory keeps a line break at the end of its name.
-        let (d, f) = (octal(&[dir, b"/."].concat()), octal(program.as_bytes()));
-        let head = "#!/bin/sh\nwhile [ $# -gt 0 ] && [ \"$1\" != --server ]; do shift; done\n\
-                    for a; do case $a in *[!A-Za-z0-9._=,:/+-]*) exit 2 ;; esac; done\n";
-        let go = format!("d=$(printf \"{d}\") && f=$(printf \"{f}\") && cd \"$d\" && exec \"$f\"");
-        match &self.way {
-            Way::Local => format!("{head}{go} \"$@\"\n"),
-            Way::Ssh {
-                remote: r, socket, ..
-            } => {
-                let words: Vec<String> = ssh::session(r, socket, "")
-                    .iter()
-                    .map(|a| quote(a))
-                    .collect();
-                // The last word is the command, which only the stand-in can complete.
-                let words = words[..words.len() - 1].join(" ");
-                let ssh = process::which("ssh").unwrap_or_else(|| "ssh".into());
-                format!(
-                    "{head}exec {} {words} \"exec sh -c '{} $*'\"\n",
-                    quote(&ssh.display().to_string()),
-                    go.replace('\\', "\\\\")
-                        .replace('"', "\\\"")
-                        .replace('$', "\\$"),
-                )
-            }
-        }
     }
 
     fn unsendable(&self) -> LinkError {
@@ -449,6 +393,7 @@ impl Agent {
     /// Says goodbye without waiting for the answer; dropping waits. With two agents both can end at once.
     pub fn dismiss(&mut self) {
         self.beat = None;
+        self.shell.close();
         self.session.close_stdin();
     }
 }
@@ -483,9 +428,4 @@ pub fn nonce() -> String {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let half = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", half(), half())
-}
-
-/// A word for a POSIX shell.
-fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }

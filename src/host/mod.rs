@@ -10,5 +10,6 @@ pub mod messenger;
 pub mod plain_files;
 pub mod policy_file;
 pub mod process;
+pub mod shell;
 pub mod signals;
 pub mod supervisor;

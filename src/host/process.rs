@@ -257,7 +257,7 @@ impl Session {
         loop {
             match self.handle.try_wait() {
                 Ok(Some(out)) => return Some(out.status.code()),
-                Ok(None) if clock::monotonic() < until => clock::sleep(Duration::from_millis(5)),
+                Ok(None) if clock::monotonic() < until => clock::sleep(Duration::from_millis(1)),
                 Ok(None) => return None,
                 Err(_) => return Some(None),
             }

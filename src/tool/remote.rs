@@ -26,6 +26,7 @@ pub const PUT_BACK: &str = include_str!("sh/put_back.sh");
 pub const READ_FILE: &str = include_str!("sh/read_file.sh");
 pub const RESTORE: &str = include_str!("sh/restore.sh");
 pub const ROOM: &str = include_str!("sh/room.sh");
+pub const SHELL: &str = include_str!("sh/shell.sh");
 pub const SNAPSHOTS: &str = include_str!("sh/snapshots.sh");
 pub const SWEEP_UP: &str = include_str!("sh/sweep_up.sh");
 

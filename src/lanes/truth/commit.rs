@@ -37,10 +37,15 @@ pub fn commit(pair: &Pair, g: &Generation, keep: &Snapshots) -> Result<(), LinkE
             "run it again",
         ));
     }
-    // The peer first: its rename is the one that can fail for reasons outside this machine.
-    call(&pair.peer, pair, g, "publish", keep, &near, &[])?;
-    call(&pair.local, pair, g, "publish", keep, &near, &[])?;
-    Ok(())
+    // At the same time: it is current when both have it, and what only one of them has is rolled forward by the next run.
+    std::thread::scope(|s| {
+        let far = s.spawn(|| call(&pair.peer, pair, g, "publish", keep, &near, &[]));
+        let own = call(&pair.local, pair, g, "publish", keep, &near, &[]);
+        far.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .and(own)
+            .map(|_| ())
+    })
 }
 
 /// Lays the generation down on both hosts at once; the digests of what each then has.

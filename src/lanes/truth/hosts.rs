@@ -23,6 +23,8 @@ pub struct Host {
     pub root_given: String,
     pub state_given: String,
     pub said: Said,
+    /// Whether the list has been read into [`Host::tree`].
+    is_sorted: bool,
     /// Filled by [`sort_trees`].
     pub tree: Tree,
     /// The list of files as it came, until it is sorted.
@@ -138,8 +140,9 @@ pub fn open(
     reach: &Reach,
     run: &str,
     command: &str,
+    will_sort: bool,
 ) -> Result<Pair, OpenError> {
-    both(policy, peer, reach, (run, command), "lock")
+    both(policy, peer, reach, (run, command), "lock", will_sort)
 }
 
 /// Looks at both hosts without a lock: good for questions, not for plans.
@@ -150,7 +153,7 @@ pub fn look(
     run: &str,
     command: &str,
 ) -> Result<Pair, OpenError> {
-    both(policy, peer, reach, (run, command), "look")
+    both(policy, peer, reach, (run, command), "look", false)
 }
 
 fn both(
@@ -159,6 +162,7 @@ fn both(
     reach: &Reach,
     (run, command): (&str, &str),
     want: &str,
+    will_sort: bool,
 ) -> Result<Pair, OpenError> {
     let id = pair_id(&policy.site.name, &peer.name);
     let state = policy.site.state_dir.display().to_string();
@@ -196,7 +200,11 @@ fn both(
     let (here, there) = (scratch.join("local.err"), scratch.join("peer.err"));
     let (local, peer) = std::thread::scope(|s| {
         let far = s.spawn(|| open_one(theirs, &there));
-        let near = open_one(ours, &here);
+        let mut near = open_one(ours, &here);
+        if let (Ok(host), true) = (&mut near, will_sort) {
+            // While the peer is not there yet; what is wrong with it is said when both are sorted.
+            let _ = sort_tree(host, &policy.truth.rules);
+        }
         (near, far.join())
     });
     let peer = peer.unwrap_or_else(|_| {
@@ -297,6 +305,7 @@ fn open_host(
         said,
         tree: Tree::default(),
         sweep,
+        is_sorted: false,
         sweep_digest,
     })
 }
@@ -315,12 +324,15 @@ pub fn sort_trees(pair: &mut Pair, policy: &Policy) -> Result<(), OpenError> {
 }
 
 fn sort_tree(host: &mut Host, rules: &Rules) -> Result<(), OpenError> {
-    let sweep = std::mem::take(&mut host.sweep);
-    if host.said.root.is_none() {
+    if host.said.root.is_none() || host.is_sorted {
         return Ok(());
     }
-    match facts::parse_sweep(&sweep, host.agent.nonce()) {
-        Some(swept) => host.tree = Tree::sort(swept.stats, swept.unreadable, rules),
+    match facts::parse_sweep(&host.sweep, host.agent.nonce()) {
+        Some(swept) => {
+            host.tree = Tree::sort(swept.stats, swept.unreadable, rules);
+            host.is_sorted = true;
+            host.sweep = Vec::new();
+        }
         None if host.said.style == "none" => {}
         None => {
             return Err(OpenError::Failed {

@@ -228,6 +228,7 @@ fn open(
             request.reach,
             request.run,
             request.command,
+            remember,
         );
         (pair, memory.and_then(|m| m.join().ok()))
     })

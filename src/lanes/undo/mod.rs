@@ -140,7 +140,7 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
         &format!("looking at {} and {}", policy.site.name, peer.name),
         None,
     );
-    let mut pair = hosts::open(policy, peer, request.reach, run.id, "rollback")?;
+    let mut pair = hosts::open(policy, peer, request.reach, run.id, "rollback", false)?;
     let warned = guard(request, &mut pair)?;
     let subject = subject(request, &pair)?;
     let shown = survey(request, &pair, &subject.backs, &Known::default())?;

@@ -1,0 +1,191 @@
+//! A shell that stays on a host, for the many small scripts of a run: one session serves them all.
+//!
+//! Invariants: one script at a time; what does not fit into it gets a session of its own; a shell that broke is not used again.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::host::process::{Heard, Session};
+use crate::model::invocation::Invocation;
+use crate::tool::remote;
+
+/// A shell reads lines byte by byte: what is longer goes faster through a session of its own.
+const MOST: usize = 24 << 10;
+
+/// The place for the shell of one connection; clones share it.
+#[derive(Clone, Default)]
+pub struct Place(Arc<Mutex<Option<Shell>>>);
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("Place")
+    }
+}
+
+struct Shell {
+    session: Session,
+    errors: File,
+}
+
+/// What a script said, framed as it framed it, and what it complained of.
+pub struct Said {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+impl Place {
+    /// Runs a script there. `None`: it is too long for that. `nonce` is the one that frames its answer.
+    pub fn run(
+        &self,
+        start: &dyn Fn() -> Invocation,
+        nonce: &str,
+        input: &[u8],
+    ) -> Option<io::Result<Said>> {
+        let cut = input.iter().position(|b| *b == b'\n')?;
+        let (script, data) = (&input[..cut], &input[cut + 1..]);
+        if input.len() > MOST {
+            return None;
+        }
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_none() {
+            match Shell::open(&start(), nonce) {
+                Ok(Ok(shell)) => *place = Some(shell),
+                Ok(Err(said)) => return Some(Ok(said)),
+                Err(e) => return Some(Err(e)),
+            }
+        }
+        let shell = place.as_mut()?;
+        let mut line = format!("{nonce}\n").into_bytes();
+        line.extend_from_slice(script);
+        line.push(b'\n');
+        line.extend(escaped(data));
+        line.push(b'\n');
+        let said = shell.ask(&line, nonce);
+        if said.is_err() {
+            let broken = place.take();
+            return Some(Ok(Said {
+                stdout: Vec::new(),
+                stderr: broken.map_or_else(Vec::new, Shell::complaints),
+            }));
+        }
+        Some(said)
+    }
+
+    /// Ends the shell, which keeps its connection open otherwise.
+    pub fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Shell {
+    /// Starts one; what was complained of when that failed.
+    fn open(how: &Invocation, nonce: &str) -> io::Result<Result<Shell, Said>> {
+        let errors = tempfile::tempfile()?;
+        let session = Session::start(how, errors.try_clone()?)?;
+        let mut shell = Shell { session, errors };
+        let Some(first) = remote::encode(remote::SHELL, &[nonce]) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let _ = shell.session.send(&first);
+        match shell.hear(&format!("{nonce} END\n")) {
+            Some(_) => Ok(Ok(shell)),
+            None => Ok(Err(Said {
+                stdout: Vec::new(),
+                stderr: shell.complaints(),
+            })),
+        }
+    }
+
+    fn ask(&mut self, line: &[u8], nonce: &str) -> io::Result<Said> {
+        self.session.send(line)?;
+        let ended = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let all = self.hear(&format!("\n{nonce} OVER\n")).ok_or_else(ended)?;
+        let mark = format!("\n{nonce} COMPLAINT\n");
+        let cut = remote::find(&all, mark.as_bytes()).ok_or_else(ended)?;
+        Ok(Said {
+            stderr: all[cut + mark.len()..].to_vec(),
+            stdout: all[..cut].to_vec(),
+        })
+    }
+
+    /// Everything up to a mark; `None` when the session ended before.
+    fn hear(&mut self, mark: &str) -> Option<Vec<u8>> {
+        let mut heard = Vec::new();
+        loop {
+            match self.session.hear(Duration::from_millis(500)) {
+                Heard::Bytes(bytes) => {
+                    let from = usize::saturating_sub(heard.len(), mark.len());
+                    heard.extend_from_slice(&bytes);
+                    if let Some(at) = remote::find(&heard[from..], mark.as_bytes()) {
+                        heard.truncate(from + at);
+                        return Some(heard);
+                    }
+                }
+                Heard::Nothing => {}
+                Heard::End => return None,
+            }
+        }
+    }
+
+    fn complaints(mut self) -> Vec<u8> {
+        let mut said = Vec::new();
+        self.session.end(Duration::from_millis(500));
+        let _ = self.errors.rewind();
+        let _ = self.errors.take(1 << 16).read_to_end(&mut said);
+        said
+    }
+}
+
+/// Bytes as `printf %b` gives them back, in one line.
+fn escaped(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
+    for b in bytes {
+        match b {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            0 => out.extend_from_slice(b"\\0000"),
+            b => out.push(*b),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local() -> Invocation {
+        Invocation::new("/bin/sh").args(["-c", remote::LOADER])
+    }
+
+    fn ask(place: &Place, script: &str, parameters: &[&str], data: &[u8]) -> Said {
+        let mut input = remote::encode(script, parameters).unwrap();
+        input.extend_from_slice(data);
+        place.run(&local, "n0", &input).unwrap().unwrap()
+    }
+
+    #[test]
+    fn scripts_follow_each_other_and_leave_nothing_behind_but_their_words() {
+        let place = Place::default();
+        let all: Vec<u8> = (0..=255).collect();
+        for _ in 0..2 {
+            let said = ask(
+                &place,
+                "IFS= read -r a\nprintf '%s\\n' \"$a\"\ncat\nx=1\ncd /",
+                &["p \\n 1"],
+                &all,
+            );
+            assert_eq!(said.stdout, [b"p \\n 1\n".as_slice(), &all].concat());
+        }
+        let said = ask(&place, "echo \"${x-none}\"; echo no >&2; exit 3", &[], b"");
+        assert_eq!(said.stdout, b"none\n");
+        assert_eq!(said.stderr, b"no");
+        // One that ends the shell itself is told from one that ended, and the next gets a new one.
+        let said = ask(&place, "kill -9 $$", &[], b"");
+        assert_eq!(said.stdout, b"");
+        assert_eq!(ask(&place, "echo again", &[], b"").stdout, b"again\n");
+        assert!(place.run(&local, "n0", &vec![b'x'; MOST + 9]).is_none());
+    }
+}
