@@ -355,6 +355,59 @@ fn strategies_local_and_peer_name_the_winner_whatever_the_times() {
 }
 
 #[test]
+fn cf_07_a_named_winner_takes_a_directory_for_a_file_and_back_and_the_loser_is_kept() {
+    for by_hand in [false, true] {
+        for (strategy, winner, loser, side) in [
+            ("local", MAC, BALAUR, "peer"),
+            ("peer", BALAUR, MAC, "local"),
+        ] {
+            let rule = if by_hand { "manual" } else { strategy };
+            let policy = format!("[truth]\nconflicts = \"{rule}\"\n");
+            let Some(lab) = pair_with(Lab::builder(), &policy) else {
+                return;
+            };
+            seed(&lab, &["file", "dir/child", "dir/still"]);
+            sync(&lab);
+            // A directory where the loser edited the file, and a file where the loser wrote in the directory.
+            lab.remove(winner, "file");
+            lab.write_at(winner, "file/inside", "a directory now", T + HOUR);
+            lab.write_at(loser, "file", "edited", T + 2 * HOUR);
+            lab.remove(winner, "dir");
+            lab.write_at(winner, "dir", "a file now", T + HOUR);
+            lab.write_at(loser, "dir/child", "edited child", T + 2 * HOUR);
+            lab.write_at(loser, "dir/new", "new child", T + 2 * HOUR);
+            let json = match by_hand {
+                false => sync(&lab),
+                true => {
+                    left(&apply(&lab, 4), "file");
+                    let keep = [
+                        "conflicts",
+                        "keep",
+                        strategy,
+                        "file",
+                        "dir",
+                        "--apply",
+                        "--json",
+                    ];
+                    said(lab.run(&keep), 0)
+                }
+            };
+            both(&lab, "file/inside", "a directory now");
+            both(&lab, "dir", "a file now");
+            for (path, text) in [
+                ("file", "edited"),
+                ("dir/child", "edited child"),
+                ("dir/new", "new child"),
+                ("dir/still", "base of dir/still\n"),
+            ] {
+                assert_eq!(kept(&json, path, side), text.as_bytes(), "{path}: {json:#}");
+            }
+            settled(&lab);
+        }
+    }
+}
+
+#[test]
 fn ck_01_02_odd_times_on_one_side_harm_no_edit() {
     let Some(lab) = pair() else { return };
     seed(&lab, &["day", "year", "real", "more"]);

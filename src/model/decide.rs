@@ -95,7 +95,7 @@ impl Judge {
             Strategy::Manual => {
                 left("changed on both sides; the policy says that a person decides")
             }
-            _ if x.is_dir() != y.is_dir() => left(&format!(
+            Strategy::Newer if x.is_dir() != y.is_dir() => left(&format!(
                 "it is a {} on {} and a {} on {}",
                 x.word(),
                 self.local_name,

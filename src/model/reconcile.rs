@@ -3,6 +3,8 @@
 //! Invariants: unreadable is not absent; nothing that must stay apart (state, excluded files) is ever inside something that
 //! is deleted or replaced; a path only travels to where its directory will be.
 
+mod replace;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::decide::{Decision, Judge};
@@ -29,12 +31,15 @@ pub struct Reconciled {
     pub agreed: Vec<(RelPath, Option<Entry>)>,
 }
 
+/// Who decided a conflict, and why.
+type Conflict = (Decided, String);
+
 struct Work<'a> {
     judge: &'a Judge,
     base: &'a Manifest,
     local: &'a Replica,
     peer: &'a Replica,
-    flows: BTreeMap<RelPath, (Side, Option<(Decided, String)>)>,
+    flows: BTreeMap<RelPath, (Side, Option<Conflict>)>,
     left: BTreeMap<RelPath, Left>,
     notes: Vec<Note>,
     agreed: Vec<(RelPath, Option<Entry>)>,
@@ -53,6 +58,7 @@ pub fn reconcile(judge: &Judge, base: &Manifest, local: &Replica, peer: &Replica
     };
     work.name_unreadable_directories();
     work.decide_each_path();
+    work.spread_named();
     work.settle_replacements();
     work.hold_below_undecided();
     work.settle_deleted_directories();
@@ -205,52 +211,6 @@ impl<'a> Work<'a> {
                 move |(p, _)| p.as_bytes().starts_with(&dir)
             })
             .filter(move |(p, _)| p.as_bytes().len() > dir.len() && p.is_within(&dir))
-    }
-
-    /// A directory gives way to a file or link only when everything in it is known and unchanged.
-    fn settle_replacements(&mut self) {
-        let candidates: Vec<(RelPath, Side)> = self
-            .flows
-            .iter()
-            .filter(|(p, (to, _))| {
-                let source = self.replica(to.other()).entries.get(*p);
-                let target = self.replica(*to).entries.get(*p);
-                matches!((source, target), (Some(s), Some(t)) if t.is_dir() && !s.is_dir())
-            })
-            .map(|(p, (to, _))| (p.clone(), *to))
-            .collect();
-        for (path, to) in candidates {
-            let replica = self.replica(to);
-            let inside: Vec<RelPath> = Self::below(&replica.tree.truth, &path)
-                .map(|(p, _)| p.clone())
-                .collect();
-            let all_go = inside.iter().all(|p| {
-                self.flows
-                    .get(p)
-                    .is_some_and(|(t, conflict)| *t == to && conflict.is_none())
-            }) && !replica
-                .tree
-                .unreadable
-                .iter()
-                .any(|u| u.is_within(path.as_bytes()));
-            if all_go && !replica.tree.holds_apart(&path) {
-                continue;
-            }
-            let host = self.name(to);
-            let why = if all_go {
-                format!(
-                    "it became a file on the other side, but the directory on {host} holds state or excluded files that stay"
-                )
-            } else {
-                format!(
-                    "it became a file on the other side, but something inside the directory on {host} is new or changed"
-                )
-            };
-            for p in inside {
-                self.flows.remove(&p);
-            }
-            self.leave(&path, why, true);
-        }
     }
 
     /// Below a path that is left, and below something that never crosses where a directory should be, nothing moves.

@@ -485,6 +485,15 @@ fn check_no_loss(past: &Past, plan: &TruthPlan, after: &[Disk; 2]) {
     }
 }
 
+/// Whether a winner named by the policy decided a path or something above it, and with it all that lies below.
+fn is_overruled(plan: &TruthPlan, path: &RelPath) -> bool {
+    let own = std::iter::once(path.as_bytes());
+    own.chain(path.ancestors()).any(|a| {
+        let decided = |c: &&Change| c.path.as_bytes() == a && c.conflict.is_some();
+        plan.changes.iter().any(|c| decided(&c))
+    })
+}
+
 /// What one side alone did to a file arrives on the other.
 fn check_one_sided(past: &Past, plan: &TruthPlan, after: &[Disk; 2]) {
     let seen = [past.disks[0].seen(), past.disks[1].seen()];
@@ -506,6 +515,7 @@ fn check_one_sided(past: &Past, plan: &TruthPlan, after: &[Disk; 2]) {
                 || like(mine, known)
                 || !like(theirs, known)
                 || is_left(plan, path)
+                || is_overruled(plan, path)
                 || !clear(&past.disks[0])
                 || !clear(&past.disks[1])
             {

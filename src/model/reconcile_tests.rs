@@ -354,12 +354,7 @@ fn a_file_gives_way_to_a_directory_with_all_that_is_in_it() {
 
 #[test]
 fn a_file_here_and_a_directory_there_are_left_with_all_below() {
-    for strategy in [
-        Strategy::Newer,
-        Strategy::Local,
-        Strategy::Peer,
-        Strategy::Manual,
-    ] {
+    for strategy in [Strategy::Newer, Strategy::Manual] {
         for base in [&[][..], &["f=1"]] {
             let r = plan_by(
                 strategy,
@@ -371,6 +366,30 @@ fn a_file_here_and_a_directory_there_are_left_with_all_below() {
             assert_eq!(left(&r), ["f!", "f/a", "f/e", "f/e/b"]);
         }
     }
+}
+
+#[test]
+fn a_named_winner_has_its_way_with_all_below() {
+    let (file, dir) = (&["f=2@9"][..], &["f/", "f/a=1", "f/e/", "f/e/b=1"][..]);
+    for base in [&[][..], &["f=1"], &["f/", "f/a=1"]] {
+        let r = plan_by(Strategy::Local, base, file, dir);
+        assert_eq!(left(&r), NONE, "{base:?} {r:#?}");
+        let gone = ["replace", "delete", "delete", "delete"];
+        let kinds: Vec<String> = changes(&r).iter().map(|c| c.replace('!', "")).collect();
+        let of = |kind: &str, path: &str| format!("{kind} {path} > peer");
+        let paths = ["f", "f/a", "f/e", "f/e/b"];
+        let wanted: Vec<String> = gone.iter().zip(paths).map(|(k, p)| of(k, p)).collect();
+        assert_eq!(kinds, wanted);
+        let r = plan_by(Strategy::Local, base, dir, file);
+        assert_eq!(left(&r), NONE);
+        let kinds: Vec<String> = changes(&r).iter().map(|c| c.replace('!', "")).collect();
+        let made = ["replace", "create", "create", "create"];
+        let wanted: Vec<String> = made.iter().zip(paths).map(|(k, p)| of(k, p)).collect();
+        assert_eq!(kinds, wanted);
+    }
+    // What never crosses stays, and the directory around it.
+    let r = plan_by(Strategy::Local, &[], file, &["f/", "f/a_state.json!"]);
+    assert_eq!((changes(&r).len(), left(&r)), (0, vec!["f!".to_owned()]));
 }
 
 #[test]
