@@ -43,6 +43,8 @@ type Result<T> = std::result::Result<T, FileError>;
 /// How much of a write must have reached the disk when the call returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
+    /// Nothing: what a power cut takes is missed by nobody.
+    Later,
     /// The bytes; their name follows with the next `Name` write in the same directory.
     Content,
     /// The bytes and their name: it is there after a power cut.
@@ -188,15 +190,17 @@ pub fn write_atomic(path: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
         .tempfile_in(dir)
         .map_err(failed("write in", dir))?;
     stage.write_all(bytes).map_err(failed("write", path))?;
-    stage
-        .as_file()
-        .sync_all()
-        .map_err(failed("bring to disk", path))?;
+    if sync != Sync::Later {
+        stage
+            .as_file()
+            .sync_all()
+            .map_err(failed("bring to disk", path))?;
+    }
     stage
         .persist(path)
         .map_err(|e| failed("put in place", path)(e.error))?;
     match sync {
-        Sync::Content => Ok(()),
+        Sync::Later | Sync::Content => Ok(()),
         Sync::Name => sync_dir(dir),
     }
 }

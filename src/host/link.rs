@@ -69,18 +69,14 @@ enum Way {
     },
 }
 
-/// Holds the shared connection open: a session that waits for its end.
+/// Holds the shared connection open: the shell's session made it.
 pub struct Keeper {
-    session: Session,
-    /// It goes over that connection, which ends with its last session.
     shell: shell::Place,
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.shell.close();
-        self.session.close_stdin();
-        self.session.wait(Duration::from_secs(5));
     }
 }
 
@@ -91,8 +87,8 @@ pub struct Agent {
     heard: Vec<u8>,
     /// Dropped first: its thread holds a copy of the pipe whose end tells the script that we are done.
     beat: Option<std::sync::mpsc::Sender<()>>,
-    /// It goes over the same connection, which ends with its last session.
-    shell: shell::Place,
+    /// When this session made the connection: the shell goes over it, and it ends with its last session.
+    shell: Option<shell::Place>,
     /// What the login shell printed before our script began.
     pub noise: Vec<u8>,
 }
@@ -186,12 +182,7 @@ impl Link {
             Some(said) => said.map(|s| (s.stdout, s.stderr)),
             None => process::run(&self.invocation(false), stdin).map(|o| (o.stdout, o.stderr)),
         }
-        .map_err(|e| {
-            LinkError::failed(
-                format!("cannot start a shell for {}: {e}", self.name),
-                "ubos-sync doctor",
-            )
-        })?;
+        .map_err(|e| self.not_started(&e))?;
         match remote::framed(&stdout, &nonce) {
             Some((_, body)) => Ok((body.to_vec(), nonce)),
             None if signals::stop_wish().is_some() => Err(LinkError::Stopped),
@@ -199,15 +190,21 @@ impl Link {
         }
     }
 
-    /// Makes the connection and keeps it until the result is dropped. `None`: this machine needs none.
-    pub fn keep(&self, stderr: &Path) -> Result<Option<Keeper>, LinkError> {
+    /// Makes the connection, by the session of the shell, and keeps it until the result is dropped. `None`: this machine needs none.
+    pub fn keep(&self) -> Result<Option<Keeper>, LinkError> {
         let Way::Ssh { made, .. } = &self.way else {
             return Ok(None);
         };
-        let (session, _) = self.begin(remote::KEEPER, &[], stderr)?;
+        let opened = self.shell.open(&self.invocation(true), &nonce());
+        match opened.map_err(|e| self.not_started(&e))? {
+            Err(_) if signals::stop_wish().is_some() => return Err(LinkError::Stopped),
+            Err(stderr) => return Err(self.broken(&stderr)),
+            Ok(()) => {}
+        }
         made.store(true, Ordering::Release);
-        let shell = self.shell.clone();
-        Ok(Some(Keeper { session, shell }))
+        Ok(Some(Keeper {
+            shell: self.shell.clone(),
+        }))
     }
 
     /// Starts a script that holds something until the result is dropped; what it said first, and the nonce of that answer.
@@ -241,6 +238,10 @@ impl Link {
         parameters: &[&str],
         stderr: &Path,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
+        let makes = match &self.way {
+            Way::Local => false,
+            Way::Ssh { made, .. } => !made.load(Ordering::Acquire),
+        };
         let (session, Answer { nonce, noise, body }) = self.begin(script, parameters, stderr)?;
         let beat = beat(&session);
         let agent = Agent {
@@ -248,7 +249,7 @@ impl Link {
             nonce,
             heard: Vec::new(),
             beat,
-            shell: self.shell.clone(),
+            shell: makes.then(|| self.shell.clone()),
             noise,
         };
         Ok((agent, body))
@@ -309,6 +310,13 @@ impl Link {
         let (noise, body) = remote::framed(&heard, &nonce).ok_or_else(|| self.broken(b""))?;
         let (noise, body) = (noise.to_vec(), body.to_vec());
         Ok((session, Answer { nonce, noise, body }))
+    }
+
+    fn not_started(&self, e: &std::io::Error) -> LinkError {
+        LinkError::failed(
+            format!("cannot start a shell for {}: {e}", self.name),
+            "ubos-sync doctor",
+        )
     }
 
     fn unsendable(&self) -> LinkError {
@@ -393,7 +401,9 @@ impl Agent {
     /// Says goodbye without waiting for the answer; dropping waits. With two agents both can end at once.
     pub fn dismiss(&mut self) {
         self.beat = None;
-        self.shell.close();
+        if let Some(shell) = &self.shell {
+            shell.close();
+        }
         self.session.close_stdin();
     }
 }

@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::host::process::{Heard, Session};
+use crate::host::{clock, signals};
 use crate::model::invocation::Invocation;
 use crate::tool::remote;
 
 /// A shell reads lines byte by byte: what is longer goes faster through a session of its own.
 const MOST: usize = 24 << 10;
+/// A far login shell that says nothing for so long hangs.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// The place for the shell of one connection; clones share it.
 #[derive(Clone, Default)]
@@ -73,6 +76,17 @@ impl Place {
         Some(said)
     }
 
+    /// Starts the shell now, by a session that makes the connection; what was complained of when that failed.
+    pub fn open(&self, how: &Invocation, nonce: &str) -> io::Result<Result<(), Vec<u8>>> {
+        Ok(match Shell::open(how, nonce)? {
+            Ok(shell) => {
+                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shell);
+                Ok(())
+            }
+            Err(said) => Err(said.stderr),
+        })
+    }
+
     /// Ends the shell, which keeps its connection open otherwise.
     pub fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -89,7 +103,7 @@ impl Shell {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let _ = shell.session.send(&first);
-        match shell.hear(&format!("{nonce} END\n")) {
+        match shell.hear(&format!("{nonce} END\n"), true) {
             Some(_) => Ok(Ok(shell)),
             None => Ok(Err(Said {
                 stdout: Vec::new(),
@@ -101,7 +115,9 @@ impl Shell {
     fn ask(&mut self, line: &[u8], nonce: &str) -> io::Result<Said> {
         self.session.send(line)?;
         let ended = || io::Error::from(io::ErrorKind::UnexpectedEof);
-        let all = self.hear(&format!("\n{nonce} OVER\n")).ok_or_else(ended)?;
+        let all = self
+            .hear(&format!("\n{nonce} OVER\n"), false)
+            .ok_or_else(ended)?;
         let mark = format!("\n{nonce} COMPLAINT\n");
         let cut = remote::find(&all, mark.as_bytes()).ok_or_else(ended)?;
         Ok(Said {
@@ -110,11 +126,15 @@ impl Shell {
         })
     }
 
-    /// Everything up to a mark; `None` when the session ended before.
-    fn hear(&mut self, mark: &str) -> Option<Vec<u8>> {
+    /// Everything up to a mark; `None` when the session ended before. One that only opens may be given up.
+    fn hear(&mut self, mark: &str, opens: bool) -> Option<Vec<u8>> {
         let mut heard = Vec::new();
+        let begun = clock::monotonic();
         loop {
-            match self.session.hear(Duration::from_millis(500)) {
+            if opens && (signals::stop_wish().is_some() || begun.elapsed() > SILENCE) {
+                return None;
+            }
+            match self.session.hear(Duration::from_millis(100)) {
                 Heard::Bytes(bytes) => {
                     let from = usize::saturating_sub(heard.len(), mark.len());
                     heard.extend_from_slice(&bytes);

@@ -183,7 +183,7 @@ pub fn reach(
         }
     };
     let keeper = match connect {
-        true => link.keep(&scratch.path().join("keeper.err"))?,
+        true => link.keep()?,
         false => None,
     };
     Ok(Reach {

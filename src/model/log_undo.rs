@@ -32,8 +32,8 @@ pub struct Before {
     pub local: String,
     pub state: Option<State>,
     pub members: Vec<Member>,
-    /// What the run left; unknown when it died.
-    #[serde(default)]
+    /// What the run left, which is written down beside this; unknown when it died.
+    #[serde(skip)]
     pub after: Option<Vec<Member>>,
 }
 

@@ -15,7 +15,6 @@ pub const BEGIN: &str = include_str!("sh/begin.sh");
 pub const COMMIT: &str = include_str!("sh/commit.sh");
 pub const FACTS: &str = include_str!("sh/facts.sh");
 pub const HOLD: &str = include_str!("sh/hold.sh");
-pub const KEEPER: &str = include_str!("sh/keeper.sh");
 pub const HASH: &str = include_str!("sh/hash.sh");
 pub const LIBRARIAN: &str = include_str!("sh/librarian.sh");
 pub const LOG_PROBE: &str = include_str!("sh/log_probe.sh");

@@ -110,14 +110,21 @@ impl Note {
             let _ = files::remove_file(&self.at);
             return;
         }
-        self.before.after = Some(after);
-        // Without it a rollback only knows less of what was changed since.
-        let _ = self.save();
+        // Without it a rollback only knows less of what was changed since, so nothing waits for the disk.
+        let text = serde_json::to_string(&after).unwrap_or_default();
+        let _ = files::write_atomic(&after_of(&self.at), text.as_bytes(), files::Sync::Later);
     }
 }
 
+/// Where it stands what the run left.
+fn after_of(at: &Path) -> PathBuf {
+    at.with_extension("after")
+}
+
 fn read(at: &Path) -> Option<Before> {
-    let note: Before = serde_json::from_slice(&files::read_bounded(at, MOST).ok()?).ok()?;
+    let mut note: Before = serde_json::from_slice(&files::read_bounded(at, MOST).ok()?).ok()?;
+    let after = files::read_bounded(&after_of(at), MOST).ok();
+    note.after = after.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     (note.schema <= SCHEMA).then_some(note)
 }
 
@@ -130,7 +137,9 @@ pub fn of_run(state_dir: &Path, run: &str) -> Vec<Before> {
     let dir = notes(state_dir).join(run);
     let mut names = files::names(&dir).unwrap_or_default();
     names.sort();
-    names.iter().filter_map(|n| read(&dir.join(n))).collect()
+    let notes = names.iter().map(|n| dir.join(n));
+    let notes = notes.filter(|n| n.extension().is_some_and(|x| x == "json"));
+    notes.filter_map(|n| read(&n)).collect()
 }
 
 /// The newest runs keep their notes.
