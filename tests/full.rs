@@ -147,6 +147,9 @@ fn verify_says_whether_all_is_as_it_should_be_and_changes_nothing() {
         "{json:#}"
     );
     assert_eq!(json["lanes"].as_array().unwrap().len(), 1);
+    let json = said(lab.run(&["verify", "logs/proposals.jsonl", "--json"]), 0);
+    assert_eq!(json["lanes"].as_array().unwrap().len(), 1, "{json:#}");
+    assert_eq!(json["lanes"][0]["lane"], "log");
     let out = lab.run(&["verify", "balur"]).expect(2);
     assert!(out.stderr.contains("did you mean balaur"), "{}", out.stderr);
 }

@@ -225,3 +225,46 @@ fn a_rollback_on_a_full_disk_loses_nothing_and_is_finished_when_there_is_room() 
         assert_eq!(Side::BOTH.map(|s| live(&lab, s)), before);
     }
 }
+
+#[test]
+fn a_pull_on_a_full_disk_keeps_what_is_held_and_goes_on_when_there_is_room() {
+    let policy = "[guards]\nmin_free_space = \"0\"\n\n[[peer.log]]\nremote = \"logs/app.log\"\nlocal = \"pulled/app.log\"\n";
+    if !lab::need(&["ssh", "sshd", "ssh-keygen", "rsync"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.policy(policy);
+    lab.write(BALAUR, "logs/app.log", text("line", 1, 200));
+    let local = lab.tree(MAC).join("pulled");
+    fs::create_dir_all(&local).unwrap();
+    let Some(disk) = Disk::under(&local) else {
+        return;
+    };
+    let pull = |more: &[&str]| lab.run(&[&["logs", "--apply"], more].concat());
+    let held = || fs::read_to_string(local.join("app.log")).unwrap();
+    pull(&[]).expect(0);
+    let first = held();
+    let whole = first.clone() + &text("line", 2, 1000);
+    lab.write(BALAUR, "logs/app.log", &whole);
+    disk.fill(400_000);
+    let refused = pull(&[]).expect(3);
+    assert!(refused.stdout.contains("free_space"), "{refused}");
+    assert_eq!(held(), first);
+    let failed = pull(&["--allow", "free_space"]).expect(1);
+    let said = failed
+        .stdout
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    for word in ["pulled is full: ", "goes on from there"] {
+        assert!(said.contains(word), "{failed}");
+    }
+    // As much of it as there was room for, and never more than was proven.
+    assert!(
+        held().starts_with(&first) && whole.starts_with(&held()),
+        "{failed}"
+    );
+    disk.empty();
+    pull(&[]).expect(0);
+    assert_eq!(held(), whole);
+}

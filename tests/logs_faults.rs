@@ -149,7 +149,7 @@ fn an_old_rsync_on_either_side_gets_the_conservative_way() {
         fs::create_dir_all(lab.tree(BALAUR).join("logs")).unwrap();
         lab.policy(&LOG.replace("BW", "0"));
         // A real rsync that speaks protocol 29 and says it is the one that Macs ship.
-        let script = "case \"$*\" in *--version*) echo 'rsync  version 2.6.9  protocol version 29'; exit ;; esac\n\
+        let script = "case \"$*\" in *--append-verify*) exit 1 ;; *--version*) echo 'rsync  version 2.6.9  protocol version 29'; exit ;; esac\n\
                       case \"$1\" in --server) exec \"$REAL\" \"$@\" ;; esac\nexec \"$REAL\" --protocol=29 \"$@\"\n";
         lab.stand_in(old, "rsync", script);
         add(&lab, 2);
@@ -169,6 +169,45 @@ fn an_old_rsync_on_either_side_gets_the_conservative_way() {
             fs::read_to_string(near(&lab)).unwrap(),
             "another generation\n"
         );
+    }
+}
+
+#[test]
+fn a_transfer_that_stands_still_is_ended_tried_again_and_said() {
+    if !need(&["ssh", "sshd", "ssh-keygen", "rsync"]) {
+        return;
+    }
+    let lab = Lab::builder().injectable().build();
+    fs::create_dir_all(lab.tree(BALAUR).join("logs")).unwrap();
+    lab.policy(&LOG.replace("BW", "0"));
+    let text = fs::read_to_string(lab.policy_file(MAC)).unwrap();
+    let text = text.replacen("[[peer]]", "[[peer]]\nstall = \"1s\"", 1);
+    lab.write_policy(MAC, &text);
+    add(&lab, 2);
+    let was = fs::read(far(&lab)).unwrap();
+    // Its far half hangs; the second time for good, the first time only once.
+    let once = lab.root().join("hung");
+    for (script, code) in [
+        (
+            format!(
+                "case \"$1\" in --server) [ -e '{0}' ] || {{ : >'{0}'; sleep 60; }} ;; esac\nexec \"$REAL\" \"$@\"\n",
+                once.display()
+            ),
+            0,
+        ),
+        (
+            "case \"$1\" in --server) sleep 60 ;; esac\nexec \"$REAL\" \"$@\"\n".to_owned(),
+            1,
+        ),
+    ] {
+        lab.stand_in(BALAUR, "rsync", &script);
+        let json = said(lab.run(&["logs", "--apply", "--json"]), code);
+        if code == 1 {
+            let message = json["lanes"][0]["message"].as_str().unwrap();
+            assert!(message.contains("nothing has moved for 1 s"), "{json:#}");
+        }
+        assert_eq!(fs::read(near(&lab)).unwrap(), was);
+        add(&lab, 1);
     }
 }
 

@@ -78,13 +78,46 @@ impl World {
     }
 
     fn shift(&mut self) {
-        if self.far("m.log.1").exists() {
-            fs::rename(self.far("m.log.1"), self.far("m.log.2")).unwrap();
+        for ending in ["", ".gz"] {
+            let (from, to) = (format!("m.log.1{ending}"), format!("m.log.2{ending}"));
+            if self.far(&from).exists() {
+                for old in ["m.log.2", "m.log.2.gz"] {
+                    let _ = fs::remove_file(self.far(old));
+                }
+                fs::rename(self.far(&from), self.far(&to)).unwrap();
+            }
         }
     }
 
     fn rotate(&mut self) {
-        match self.dice.roll(3) {
+        match self.dice.roll(5) {
+            3 => {
+                self.shift();
+                fs::rename(self.far("m.log"), self.far("m.log.1")).unwrap();
+                // The older one is packed, as logrotate's delaycompress does; the youngest sometimes as well.
+                for (name, odds) in [("m.log.2", 1), ("m.log.1", 2)] {
+                    if self.far(name).exists() && self.dice.roll(odds) == 0 {
+                        let packed = std::process::Command::new("gzip")
+                            .arg("-f")
+                            .arg(self.far(name))
+                            .status();
+                        assert!(packed.unwrap().success());
+                    }
+                }
+                fs::write(self.far("m.log"), "").unwrap();
+                self.history.push("rotate by rename and gzip".into());
+            }
+            4 => {
+                // Gone, and back before or after somebody looks; longer than it was at once.
+                fs::remove_file(self.far("m.log")).unwrap();
+                if self.dice.roll(2) == 0 {
+                    let out = self.lab.run(&["logs", "--apply"]);
+                    assert!(matches!(out.code, 0 | 1 | 4), "{:?}\n{out}", self.history);
+                }
+                self.grow();
+                self.grow();
+                self.history.push("deleted and back".into());
+            }
             0 => {
                 self.shift();
                 fs::rename(self.far("m.log"), self.far("m.log.1")).unwrap();

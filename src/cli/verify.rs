@@ -15,7 +15,7 @@ use crate::model::text::{nearest, neutral};
 /// Compare truth on both sides by content, held logs with the peers', targets with their commit (0: all as it should be, 1: not)
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Only these peers and targets, or `truth`, `logs` or `targets`
+    /// Only these peers, targets and logs (as the policy names them), or `truth`, `logs` or `targets`
     names: Vec<String>,
     /// Read every file of a target again instead of trusting what is known of unchanged ones
     #[arg(long)]
@@ -29,12 +29,13 @@ const LANES: [&str; 3] = ["truth", "logs", "targets"];
 
 impl Verify {
     pub fn run(&self, global: &Global) -> Result<u8, Failure> {
-        let policy = policy_file::load(global.policy.as_deref())?;
+        let mut policy = policy_file::load(global.policy.as_deref())?;
         self.names_are_known(&policy)?;
+        self.only_named_logs(&mut policy);
         let peers: Vec<&Peer> = policy
             .peers
             .iter()
-            .filter(|p| self.means(&p.name))
+            .filter(|p| self.means(&p.name) || self.has_named_log(p))
             .filter(|p| {
                 (self.lane("truth") && p.truth) || (self.lane("logs") && !p.logs.is_empty())
             })
@@ -69,6 +70,21 @@ impl Verify {
         .run()
     }
 
+    fn has_named_log(&self, peer: &Peer) -> bool {
+        let mut logs = peer.logs.iter();
+        logs.any(|l| self.names.contains(&l.remote))
+    }
+
+    /// Of a peer that is only here for a log of its own, only that log counts.
+    fn only_named_logs(&self, policy: &mut Policy) {
+        for peer in &mut policy.peers {
+            if self.has_named_log(peer) && !self.names.contains(&peer.name) {
+                peer.truth = false;
+                peer.logs.retain(|l| self.names.contains(&l.remote));
+            }
+        }
+    }
+
     /// Whether a lane is meant: it is named, or none is.
     fn lane(&self, word: &str) -> bool {
         let mut named = self
@@ -92,8 +108,10 @@ impl Verify {
     fn names_are_known(&self, policy: &Policy) -> Result<(), Failure> {
         let peers = policy.peers.iter().map(|p| p.name.as_str());
         let targets = policy.publish.iter().flat_map(|p| &p.targets);
+        let logs = policy.peers.iter().flat_map(|p| &p.logs);
         let known: Vec<&str> = peers
             .chain(targets.map(|t| t.name.as_str()))
+            .chain(logs.map(|l| l.remote.as_str()))
             .chain(LANES)
             .collect();
         match self.names.iter().find(|n| !known.contains(&n.as_str())) {
@@ -101,7 +119,7 @@ impl Verify {
             Some(name) => {
                 let near = nearest(name, known.iter().copied());
                 Err(Failure::usage(format!(
-                    "the policy has no peer and no target {}{}; nothing was touched",
+                    "the policy has no peer, target or log {}{}; nothing was touched",
                     neutral(name),
                     near.map(|n| format!("; did you mean {n}?"))
                         .unwrap_or_default()

@@ -9,6 +9,7 @@ use crate::host::policy_file::variable;
 use crate::host::{clock, files, plain_files, process};
 use crate::lanes::flow::Run;
 use crate::lanes::log::probe;
+use crate::lanes::log::run::ours;
 use crate::lanes::peers::{self, Reach};
 use crate::lanes::truth::base;
 use crate::lanes::truth::facts;
@@ -17,7 +18,7 @@ use crate::model::guards;
 use crate::model::invocation::Invocation;
 use crate::model::policy::{Peer, Policy, Scan};
 use crate::model::text::{count, neutral, size};
-use crate::tool::rsync::{Flavour, parse_rsync_version};
+use crate::tool::rsync::Flavour;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
@@ -178,11 +179,8 @@ fn programs(policy: &Policy, book: &mut Book) {
         let said = String::from_utf8_lossy(&said).into_owned();
         let line = neutral(said.lines().next().unwrap_or_default());
         if program == "rsync" {
-            flavour(
-                parse_rsync_version(&line, said.contains("zstd")),
-                &line,
-                book,
-            );
+            let (can, _) = ours(&path);
+            flavour(can, &line, book);
         } else {
             book.good("program", format!("{program}: {line}"));
         }

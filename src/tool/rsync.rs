@@ -17,26 +17,26 @@ pub enum Flavour {
     Old,
 }
 
-/// What the first line of `rsync --version` says; `None`: no rsync that can append.
-pub fn parse_rsync_version(line: &str, zstd: bool) -> Option<Flavour> {
-    let line = line.trim();
-    if let Some(rest) = line.strip_prefix("openrsync: protocol version ") {
-        // Upstream's own (27) knows no --append at all.
-        return (rest.trim() == "29").then_some(Flavour::Old);
-    }
-    let mut words = line.strip_prefix("rsync")?.split_whitespace();
-    let version = words
-        .find(|w| {
-            w.trim_start_matches('v')
-                .starts_with(|c: char| c.is_ascii_digit())
-        })?
-        .trim_start_matches('v');
-    let mut parts = version.split('.').map(|p| p.parse::<u32>().ok());
-    let major = parts.next()??;
-    match (major, parts.next().flatten()) {
-        (3.., _) => Some(Flavour::Modern { zstd }),
-        (2, Some(6..)) => Some(Flavour::Old),
-        _ => None,
+/// Flags that every rsync of ours must take. With `--version` behind them they are tried without anything being run.
+pub const NEEDED: [&str; 5] = [
+    "--times",
+    "--append",
+    "--partial",
+    "--from0",
+    "--files-from=/dev/null",
+];
+/// Only samba's rsync from 3.0 on takes this one.
+pub const MODERN: &str = "--append-verify";
+
+/// What an rsync can do, by the flags that it takes, not by what it says of itself: `modern` is its answer to `--version` when it
+/// takes all of them, `old` whether it takes those that are needed.
+pub fn flavour(modern: Option<&str>, old: bool) -> Option<Flavour> {
+    match modern {
+        // Apple's may learn a flag; it stays the one that compares the whole prefix.
+        Some(said) if !said.starts_with("openrsync") => Some(Flavour::Modern {
+            zstd: said.contains("zstd"),
+        }),
+        _ => (old || modern.is_some()).then_some(Flavour::Old),
     }
 }
 
@@ -133,23 +133,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_told_apart_by_what_they_can_do() {
-        let modern = Some(Flavour::Modern { zstd: false });
-        for (line, flavour) in [
-            ("rsync  version 3.5.0  protocol version 32", modern),
-            ("rsync  version v3.2.7  protocol version 31", modern),
-            ("rsync  version 3.0.9  protocol version 30", modern),
-            (
-                "rsync  version 2.6.9  protocol version 29",
-                Some(Flavour::Old),
-            ),
-            ("openrsync: protocol version 29", Some(Flavour::Old)),
-            ("openrsync: protocol version 27", None),
-            ("rsync  version 2.5.7  protocol version 26", None),
-            ("bash: rsync: command not found", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_rsync_version(line, false), flavour, "{line}");
+    fn what_an_rsync_takes_decides_what_it_is() {
+        let plain = Some(Flavour::Modern { zstd: false });
+        assert_eq!(
+            flavour(Some("rsync  version 3.0.9  protocol version 30"), true),
+            plain
+        );
+        assert_eq!(
+            flavour(Some("rsync  version v3.2.7\n  zstd lz4 zlibx"), true),
+            Some(Flavour::Modern { zstd: true })
+        );
+        assert_eq!(flavour(None, true), Some(Flavour::Old));
+        let apple = "openrsync: protocol version 29\nrsync version 2.6.9 compatible";
+        assert_eq!(flavour(Some(apple), true), Some(Flavour::Old));
+        // Upstream's openrsync knows no --append, and where there is no rsync nothing is taken.
+        assert_eq!(flavour(None, false), None);
+    }
+
+    #[test]
+    fn every_flag_of_a_pull_is_among_those_that_are_tried() {
+        let p = Pull {
+            program: Path::new("/usr/bin/rsync"),
+            flavour: Flavour::Old,
+            bwlimit: 0,
+            compress: false,
+            scratch: Path::new("/s"),
+            stage_dir: Path::new("/d"),
+        };
+        for flag in pull(&p)
+            .argv()
+            .iter()
+            .filter(|a| a.starts_with("--") && *a != "--")
+        {
+            let name = flag.split('=').next().unwrap();
+            assert!(NEEDED.iter().any(|n| n.starts_with(name)), "{flag}");
         }
     }
 

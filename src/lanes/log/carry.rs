@@ -183,11 +183,13 @@ fn commit(
     staged: &pull::Staged,
     lane: &mut LogLane,
 ) -> Result<(), PullError> {
+    let log = job.log;
+    let unwritten = |e| pull::unwritten(log, &e);
     let exists = log_files::look(&job.log.local).map_err(io)? != Found::Nothing;
     let (now, lines) = if staged.at == 0 && !exists {
         let lines = log_files::lines(&staged.file).map_err(io)?;
         (
-            log_files::put(&staged.file, &job.log.local, staged.mtime_ns).map_err(io)?,
+            log_files::put(&staged.file, &job.log.local, staged.mtime_ns).map_err(unwritten)?,
             lines,
         )
     } else {
@@ -198,7 +200,7 @@ fn commit(
             staged.end,
             staged.mtime_ns,
         )
-        .map_err(io)?
+        .map_err(unwritten)?
     };
     lane.bytes += staged.end - staged.at;
     *lane.lines.get_or_insert(0) += lines;

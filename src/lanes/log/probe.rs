@@ -8,7 +8,7 @@ use crate::host::link::{Link, LinkError};
 use crate::model::log_state::Range;
 use crate::model::path::RelPath;
 use crate::model::tree::{Stat, What};
-use crate::tool::rsync::{Flavour, parse_rsync_version};
+use crate::tool::rsync::{Flavour, flavour};
 use crate::tool::{facts, remote};
 
 /// What is asked about one file.
@@ -116,7 +116,7 @@ fn parse(body: &[u8], nonce: &str, globs: usize, items: usize) -> Option<Probe> 
     };
     let mut out = Probe {
         has_root: value("root").is_some(),
-        rsync: value("rsync").and_then(|v| parse_rsync_version(v, value("zstd").is_some())),
+        rsync: flavour(value("modern"), value("old").is_some()),
         globs: Vec::new(),
         items: Vec::new(),
     };
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn words_are_read_and_names_cannot_imitate_them() {
-        let body = b"root 1\nrsync rsync  version 3.5.0  protocol version 32\nzstd 1\nN-0 SWEEP gnu\nf\x005\x001.5\x002.5\x0042\x00644\x00./a\nitem 0 missing\n\x00\x00\0\nN-0 SWEPT 0\n\0\nitem 0 file 7 10 3.25\nhash 0 0:10 abc\nlines 0 4\nitem 1 link\n";
+        let body = b"root 1\nmodern rsync  version 3.5.0  protocol version 32 zstd\nN-0 SWEEP gnu\nf\x005\x001.5\x002.5\x0042\x00644\x00./a\nitem 0 missing\n\x00\x00\0\nN-0 SWEPT 0\n\0\nitem 0 file 7 10 3.25\nhash 0 0:10 abc\nlines 0 4\nitem 1 link\n";
         let probe = parse(body, "N", 1, 2).unwrap();
         assert!(probe.has_root && probe.rsync == Some(Flavour::Modern { zstd: true }));
         let Members::All(all) = &probe.globs[0] else {

@@ -18,9 +18,10 @@ use crate::model::policy::{Compress, Peer};
 use crate::model::progress::Progress;
 use crate::tool::rsync::{self, End, Flavour, Pull};
 
-/// How long a stage may stand still. An old rsync reads the whole prefix on both sides before it says anything.
-const STALL: Duration = Duration::from_secs(120);
-const STALL_OLD: Duration = Duration::from_secs(900);
+/// An old rsync reads the whole prefix on both sides before it says anything: it may stand still so many times longer.
+const OLD: u32 = 8;
+/// A disk with less room than this is full, to whoever asks why a file could not be written.
+const LEAST: u64 = 64 << 10;
 
 /// What all pulls of a peer share.
 pub struct Way<'a> {
@@ -57,6 +58,23 @@ pub enum PullError {
     Stopped,
 }
 
+/// That the disk under a log is full, when it is.
+fn full(log: &Log) -> Option<String> {
+    let free = log_files::free(&log.local).filter(|f| *f < LEAST)?;
+    Some(format!(
+        "the disk under {} is full: {} are free",
+        log.local.parent().unwrap_or(Path::new("/")).display(),
+        crate::model::text::size(free)
+    ))
+}
+
+/// Why a file beside a log could not be written.
+pub fn unwritten(log: &Log, e: &std::io::Error) -> PullError {
+    let is_full = e.kind() == std::io::ErrorKind::StorageFull;
+    let full = full(log).filter(|_| is_full);
+    PullError::Failed(full.unwrap_or_else(|| e.to_string()))
+}
+
 /// Pulls what is behind `at` of `remote` (or of all of it) for the log, whose bytes before `at` are equal to the remote's.
 pub fn pull(way: &Way, log: &Log, remote: &[u8], at: u64) -> Result<Staged, PullError> {
     let failed = |e: std::io::Error| {
@@ -77,16 +95,17 @@ pub fn pull(way: &Way, log: &Log, remote: &[u8], at: u64) -> Result<Staged, Pull
         }
         .map_err(failed)?;
     }
-    let code = transfer(way, parent, name, dir.path(), &file, at)?;
+    let done = transfer(way, parent, name, dir.path(), &file, at)?;
     let mut end = log_files::size(&file);
-    let clean = rsync::end_of(code) == End::Fine;
+    let clean = done.end() == End::Fine;
+    let why = || full(log).unwrap_or_else(|| done.meaning());
     if clean && end == 0 {
         // An empty log leaves no file behind.
         let _ = log_files::extend(&file, b"");
     }
     if end <= at && !clean {
-        let why = rsync::meaning(code);
-        return Err(match rsync::end_of(code) {
+        let why = why();
+        return Err(match done.end() {
             End::Transient => PullError::Broke(why),
             _ => PullError::Failed(why),
         });
@@ -100,8 +119,31 @@ pub fn pull(way: &Way, log: &Log, remote: &[u8], at: u64) -> Result<Staged, Pull
         end,
         mtime_ns,
         is_cut: !clean,
-        why_cut: (!clean).then(|| rsync::meaning(code)),
+        why_cut: (!clean).then(why),
     })
+}
+
+/// How an rsync came to its end.
+enum Transferred {
+    Ended(Option<i32>),
+    /// It was ended because nothing moved: why, in words.
+    Stalled(String),
+}
+
+impl Transferred {
+    fn end(&self) -> End {
+        match self {
+            Transferred::Ended(code) => rsync::end_of(*code),
+            Transferred::Stalled(_) => End::Transient,
+        }
+    }
+
+    fn meaning(&self) -> String {
+        match self {
+            Transferred::Ended(code) => rsync::meaning(*code),
+            Transferred::Stalled(why) => why.clone(),
+        }
+    }
 }
 
 fn transfer(
@@ -111,7 +153,7 @@ fn transfer(
     stage_dir: &Path,
     stage: &Path,
     at: u64,
-) -> Result<Option<i32>, PullError> {
+) -> Result<Transferred, PullError> {
     let failed = |e: std::io::Error| PullError::Failed(format!("rsync cannot be started: {e}"));
     let scratch = tempfile::Builder::new()
         .prefix("pull-")
@@ -138,8 +180,8 @@ fn transfer(
     let mut session = Session::start(&what, errors).map_err(failed)?;
     session.close_stdin();
     let patience = match way.flavour {
-        Flavour::Modern { .. } => STALL,
-        Flavour::Old => STALL_OLD,
+        Flavour::Modern { .. } => way.peer.stall,
+        Flavour::Old => way.peer.stall * OLD,
     };
     let (mut seen, mut last) = (at, clock::monotonic());
     loop {
@@ -159,13 +201,16 @@ fn transfer(
         }
         if last.elapsed() > patience {
             session.kill();
-            return Ok(None);
+            let seconds = patience.as_secs();
+            return Ok(Transferred::Stalled(format!(
+                "nothing has moved for {seconds} s ([[peer]] stall)"
+            )));
         }
     }
     let code = session.wait(Duration::from_secs(10)).flatten();
     way.progress
         .advance(log_files::size(stage).saturating_sub(seen));
-    Ok(code)
+    Ok(Transferred::Ended(code))
 }
 
 /// The directory of a log over there, as a shell that starts at home reads it.

@@ -16,10 +16,12 @@ use crate::lanes::log::survey::{Seen, Survey, survey};
 use crate::lanes::log::undo;
 use crate::lanes::peers::{Carry, Reach};
 use crate::model::finding::Severity;
+use crate::model::invocation::Invocation;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
 use crate::model::record::{Action, Lane, LogLane, Outcome};
-use crate::tool::rsync::{parse_rsync_version, together};
+use crate::model::text::neutral;
+use crate::tool::rsync::{self, Flavour, together};
 
 /// What is asked of the lane for one peer.
 pub struct Request<'a> {
@@ -330,21 +332,32 @@ fn broke(lane: &mut LogLane, peer: &Peer, command: &str, e: &PullError) {
     lane.hint = Some(format!("ubos-sync {command} {} --apply", peer.name));
 }
 
+/// What this host's rsync can do, and what it says of itself.
+pub fn ours(program: &std::path::Path) -> (Option<Flavour>, String) {
+    let ask = |more: &[&str]| {
+        let call = Invocation::new(program).args(rsync::NEEDED).args(more);
+        let out = process::run(&call.args(["--version"]), Vec::new()).ok()?;
+        (out.code == Some(0)).then(|| String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    let modern = ask(&[rsync::MODERN]);
+    let old = match &modern {
+        Some(_) => None,
+        None => ask(&[]),
+    };
+    let said = modern.as_ref().or(old.as_ref());
+    let line = said.and_then(|s| s.lines().next()).unwrap_or_default();
+    (
+        rsync::flavour(modern.as_deref(), old.is_some()),
+        neutral(line),
+    )
+}
+
 /// Which rsyncs there are and how they are used; or why there is no way.
 fn way<'a>(request: &Request<'a>, run: &'a str, survey: &Survey) -> Result<Way<'a>, String> {
     let program =
         process::which("rsync").ok_or("there is no rsync on this host; nothing was touched")?;
-    let here = process::run(
-        &crate::model::invocation::Invocation::new(&program).args(["--version"]),
-        Vec::new(),
-    )
-    .map_err(|e| format!("{} cannot be started: {e}", program.display()))?;
-    let text = String::from_utf8_lossy(&here.stdout).into_owned();
-    let here = parse_rsync_version(
-        text.lines().next().unwrap_or_default(),
-        text.contains("zstd"),
-    )
-    .ok_or_else(|| {
+    let (here, _) = ours(&program);
+    let here = here.ok_or_else(|| {
         format!(
             "{} on this host is no rsync that can append",
             program.display()

@@ -37,6 +37,9 @@ fn peer(section: Section, context: &Context, site: Option<&Site>) -> Option<Peer
     let keep_connection = section.or("keep_connection", Duration::ZERO, values::duration, |d| {
         quoted(&show_duration(*d))
     });
+    let stall = section.or("stall", Duration::from_secs(120), values::duration, |d| {
+        quoted(&show_duration(*d))
+    });
     let bwlimit = section.or("bwlimit", 0, values::size, |n| {
         quoted(&values::show_size(*n))
     });
@@ -56,6 +59,7 @@ fn peer(section: Section, context: &Context, site: Option<&Site>) -> Option<Peer
         root: root?,
         state_dir: state_dir?,
         keep_connection,
+        stall,
         bwlimit,
         compress,
         unison,

@@ -61,6 +61,7 @@ pub fn home_of(key: &str) -> Option<&'static str> {
                 "ssh_config",
                 "bwlimit",
                 "keep_connection",
+                "stall",
             ],
         ),
         (

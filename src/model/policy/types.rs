@@ -83,6 +83,8 @@ pub struct Peer {
     /// As `root`; of a local peer always absolute.
     pub state_dir: String,
     pub keep_connection: Duration,
+    /// How long a transfer of a log may stand still before it is ended and tried again.
+    pub stall: Duration,
     /// Bytes per second, 0 = none.
     pub bwlimit: u64,
     pub compress: Compress,

@@ -11,12 +11,15 @@ if command -v openssl >/dev/null 2>&1; then big() { openssl dgst -sha256 -r; }; 
 printf '\n%s BEGIN\n' "$nonce"
 if cd "$root" 2>/dev/null; then top=$(pwd -P); echo "root 1"; else top=; fi
 if find / -prune -printf '' 2>/dev/null; then style=gnu; elif stat -f %z / >/dev/null 2>&1; then style=bsd; else style=none; fi
+# What it takes is what it can: nothing is run, because --version ends it.
+takes() { v=$("$rsync" --times --append --partial --from0 --files-from=/dev/null "$@" --version 2>/dev/null); }
 if [ -n "$rsync" ]; then
-  v=$("$rsync" --version 2>/dev/null)
   nl='
 '
-  echo "rsync ${v%%"$nl"*}"
-  case $v in *zstd*) echo "zstd 1" ;; esac
+  if takes --append-verify; then
+    case $v in *zstd*) z=' zstd' ;; *) z= ;; esac
+    echo "modern ${v%%"$nl"*}$z"
+  elif takes; then echo "old ${v%%"$nl"*}"; fi
 fi
 # Whether a directory (relative to the root, or absolute) is where it says: a relative one must not lead out of the root.
 inside() {
