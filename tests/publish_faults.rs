@@ -77,6 +77,55 @@ fn se_10_a_planted_key_blocks_every_target_and_is_shown_nowhere() {
 }
 
 #[test]
+fn the_scanner_obeys_the_repository_s_rules_unless_the_policy_names_others() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("scan = \"gitleaks\"");
+    fleet.write("conf/app.toml", &format!("token = \"{}\"\n", planted()));
+    let rules = "[extend]\nuseDefault = true\n[allowlist]\npaths = [\"conf/app.toml\"]\n";
+    fleet.write(".gitleaks.toml", rules);
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    // Whoever can write to the repository has no say any more.
+    let strict = fleet.lab.root().join("strict.toml");
+    fs::write(&strict, "[extend]\nuseDefault = true\n").unwrap();
+    let file = fleet.lab.policy_file(Side::Laptop);
+    let text = fs::read_to_string(&file).unwrap();
+    let named = format!("scan = \"gitleaks\"\nscan_config = {strict:?}");
+    let text = text.replacen("scan = \"gitleaks\"", &named, 1);
+    fleet.lab.write_policy(Side::Laptop, &text);
+    let out = fleet.publish(&["vm1"]).expect(3);
+    assert!(out.stdout.contains("conf/app.toml"), "{out}");
+    assert!(!fleet.target(1).exists());
+}
+
+#[test]
+fn a_scanner_that_takes_too_long_blocks_and_is_ended() {
+    if !ready() {
+        return;
+    }
+    let builder = Lab::builder().injectable();
+    let fleet = Fleet::of(
+        builder.build(),
+        "scan = \"gitleaks\"\nscan_timeout = \"1s\"",
+        "",
+    );
+    fleet.commit();
+    fleet.lab.stand_in(Side::Laptop, "gitleaks", "sleep 77");
+    let begun = std::time::Instant::now();
+    let out = fleet.publish(&["vm0"]).expect(3);
+    assert!(begun.elapsed().as_secs() < 20, "{out}");
+    assert!(out.stdout.contains("scan_timeout"), "{out}");
+    assert!(!fleet.target(0).exists());
+    let left = Command::new("pgrep")
+        .args(["-fx", "sleep 77"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "it lives on");
+}
+
+#[test]
 fn a_scanner_that_is_missing_crashes_or_talks_nonsense_blocks() {
     if !ready() {
         return;

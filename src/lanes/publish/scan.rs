@@ -16,8 +16,6 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::policy::{Policy, Publish, Scan};
 use crate::tool::gitleaks::{self, Leak};
 
-const LIMIT: Duration = Duration::from_secs(900);
-
 /// Findings; a refusing one among them blocks everything.
 pub fn scan(policy: &Policy, publish: &Publish, export: &Export, scratch: &Path) -> Vec<Finding> {
     let leaks = match publish.scan {
@@ -112,7 +110,8 @@ fn external(
     if known.lines().any(|l| l == proof) {
         return Ok(leaks);
     }
-    let found = call(&program, &export.dir, config.as_deref(), scratch)?;
+    let limit = publish.scan_timeout;
+    let found = call(&program, &export.dir, config.as_deref(), scratch, limit)?;
     if found.is_empty() {
         let mut lines: Vec<&str> = known.lines().collect();
         lines.push(&proof);
@@ -128,10 +127,11 @@ fn call(
     dir: &Path,
     config: Option<&Path>,
     scratch: &Path,
+    limit: Duration,
 ) -> Result<Vec<Leak>, String> {
     let report = scratch.join("report.json");
     let call = gitleaks::scan(program, dir, config, &report);
-    let out = process::run_within(&call, b"", &scratch.join("gitleaks.err"), LIMIT)
+    let out = process::run_within(&call, b"", &scratch.join("gitleaks.err"), limit)
         .map_err(|e| format!("gitleaks cannot be started: {e}"))?;
     let bytes = files::read_bounded(&report, 64 << 20);
     let _ = files::remove_file(&report);
@@ -139,7 +139,7 @@ fn call(
     match (out.code, leaks) {
         (Some(0), Some(leaks)) if leaks.is_empty() => Ok(leaks),
         (Some(gitleaks::FOUND), Some(leaks)) if !leaks.is_empty() => Ok(leaks),
-        (None, _) => Err("gitleaks was killed, or took too long".into()),
+        (None, _) => Err("gitleaks was killed, or took longer than [publish] scan_timeout".into()),
         (Some(code), Some(_)) => Err(format!(
             "gitleaks ended with {code}, which its report does not explain"
         )),

@@ -1,6 +1,7 @@
 //! The `[publish]` section: what is fanned out, and to which targets.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::fault::Bad;
 use super::machine::{local_path, show_path};
@@ -44,6 +45,12 @@ pub fn publish(root: &Section, context: &Context, site: Option<&Site>) -> Option
             |s| shown(&SCANS, *s),
         ),
         scan_config: section.optional("scan_config", local_path(context), show_path),
+        scan_timeout: section.or(
+            "scan_timeout",
+            Duration::from_secs(900),
+            values::duration,
+            |d| quoted(&super::show_duration(*d)),
+        ),
         allow: section.list(
             "allow",
             Vec::new(),

@@ -104,6 +104,7 @@ pub fn home_of(key: &str) -> Option<&'static str> {
                 "source",
                 "branch",
                 "scan",
+                "scan_timeout",
                 "layout",
                 "parallel",
                 "keep_releases",

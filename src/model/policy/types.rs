@@ -187,6 +187,8 @@ pub struct Publish {
     pub exclude: Rules,
     pub scan: Scan,
     pub scan_config: Option<PathBuf>,
+    /// How long the search for secrets may take.
+    pub scan_timeout: Duration,
     pub allow: Vec<String>,
     pub parallel: u64,
     pub layout: Layout,
