@@ -44,6 +44,15 @@ fn the_command_proves_the_real_pair_and_leaves_nothing_behind() {
     let lab = Lab::new();
     lab.policy("");
     lab.write(Side::Laptop, "docs/a.md", "untouched");
+    // A pair that never passed is told so, once.
+    for is_first in [true, false] {
+        let out = lab.run(&["truth", "--apply"]).expect(0);
+        assert_eq!(
+            out.stderr.contains("ubos-sync librarian balaur"),
+            is_first,
+            "{out}"
+        );
+    }
     let before = Side::BOTH.map(|s| lab.snapshot(s));
     let told = lab.run(&["librarian"]).expect(0);
     assert!(told.stdout.contains("idempotency"), "{told}");
@@ -83,4 +92,15 @@ fn the_command_proves_the_real_pair_and_leaves_nothing_behind() {
     assert!(left.is_empty(), "{left:?}");
     let screen = lab.run(&["librarian", "balaur", "--apply"]).expect(0);
     assert!(screen.stdout.contains("all five passed"), "{screen}");
+    let status = lab.run(&["status", "--offline"]).expect(0);
+    assert!(
+        status
+            .stdout
+            .contains("Acceptance tests with balaur: passed"),
+        "{status}"
+    );
+    assert!(
+        status.stdout.contains("Without a failure: 2 runs"),
+        "{status}"
+    );
 }

@@ -17,7 +17,7 @@ use crate::model::policy::{self, Policy};
 use crate::model::text::neutral;
 
 const STARTER: &str = include_str!("starter.toml");
-const SCHEMA: &str = include_str!("policy.schema.json");
+const SCHEMA: &str = include_str!("../../schema/ubos-sync.schema.json");
 
 /// Write a starter policy and the markers; never overwrites
 #[derive(Debug, Args)]

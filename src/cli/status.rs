@@ -14,11 +14,13 @@ use crate::audit::catalog::Summary;
 use crate::audit::store::Store;
 use crate::host::{clock, files, policy_file, signals};
 use crate::lanes::flow;
+use crate::lanes::memory;
 use crate::lanes::peers::{self, Carry, Order};
 use crate::lanes::truth::hosts::pair_id;
 use crate::model::exit;
+use crate::model::overview::{self, Standing};
 use crate::model::policy::{Peer, Policy};
-use crate::model::record::{Lane, Outcome, SCHEMA};
+use crate::model::record::{Lane, Mode, Outcome, Record, SCHEMA};
 use crate::model::text::neutral_bytes;
 
 /// Show each peer and lane: in sync, pending, conflicts, offline; the last run; who holds the lock
@@ -41,7 +43,10 @@ impl Status {
             false => self.look(&policy, global)?,
         };
         let last = last_run(&store);
-        let doc = self.document(&policy, &lanes, lock.as_deref(), last.as_ref());
+        let mut doc = self.document(&policy, &lanes, lock.as_deref(), last.as_ref());
+        doc["lanes"] = json!(standings(&policy, &store));
+        doc["now"] = json!(crate::model::time::rfc3339(clock::now()));
+        doc["streak"] = json!(memory::streak(&policy));
         if global.json {
             out::json(&doc);
         } else {
@@ -106,6 +111,7 @@ impl Status {
                     "pending": own.iter().map(|l| pending(l)).sum::<usize>(),
                     "conflicts": own.iter().map(|l| conflicts(l)).sum::<usize>(),
                     "held": held(policy, p),
+                    "librarian": memory::passed(policy, &p.name),
                 })
             })
             .collect();
@@ -199,11 +205,22 @@ fn conflicts(lane: &Lane) -> usize {
     }
 }
 
+/// How each lane stands, as the newest records tell.
+fn standings(policy: &Policy, store: &Store) -> Vec<Standing> {
+    let newest = store.newest(NEWEST).unwrap_or_default();
+    let applied = newest.iter().filter(|s| {
+        let facts = s.facts.as_ref();
+        facts.is_some_and(|f| f.mode == Mode::Apply && f.complete)
+    });
+    let records: Vec<Record> = applied.filter_map(|s| store.read(&s.run).ok()).collect();
+    overview::standings(policy, &records)
+}
+
 /// The newest applied run of any lane.
 fn last_run(store: &Store) -> Option<Summary> {
     let applied = |s: &Summary| {
         let facts = s.facts.as_ref();
-        facts.is_some_and(|f| f.mode == crate::model::record::Mode::Apply && f.complete)
+        facts.is_some_and(|f| f.mode == Mode::Apply && f.complete)
     };
     store.newest(NEWEST).ok()?.into_iter().find(applied)
 }

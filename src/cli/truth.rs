@@ -4,9 +4,12 @@ use clap::Args;
 
 use super::args::Global;
 use super::failure::Failure;
+use super::out;
 use super::profile::chosen;
 use super::sync::{Wish, carry};
 use crate::host::policy_file;
+use crate::lanes::memory;
+use crate::model::exit;
 use crate::model::path::RelPath;
 
 /// Sync truth both ways with each peer (a dry run unless --apply is given)
@@ -55,7 +58,8 @@ impl Truth {
                 "the policy has no [[peer]] that takes part in truth; nothing was touched",
             ));
         }
-        Wish {
+        let told: Vec<String> = peers.iter().map(|p| p.name.clone()).collect();
+        let code = Wish {
             global,
             policy: &policy,
             command: "truth",
@@ -69,7 +73,15 @@ impl Truth {
             all: self.all,
             beside: None,
         }
-        .run()
+        .run()?;
+        for peer in told.iter().filter(|_| self.apply && code == exit::DONE) {
+            if memory::is_to_be_told(&policy, peer) {
+                out::note(&format!(
+                    "the pair with {peer} has never been through the acceptance tests: ubos-sync librarian {peer} --apply"
+                ));
+            }
+        }
+        Ok(code)
     }
 
     /// What the next command must say again: which paths were meant.

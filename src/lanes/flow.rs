@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::audit::store::{self, OpenRun, Store};
 use crate::host::{clock, process, signals};
 use crate::lanes::lock::{NoLock, locked, no_lock, site_lock};
-use crate::lanes::outside;
+use crate::lanes::{memory, outside};
 use crate::model::exit;
 use crate::model::finding::{Finding, Severity};
 use crate::model::policy::Policy;
@@ -84,6 +84,7 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
     }
     record.complete = true;
     if setup.mode == Mode::Apply {
+        memory::remember(setup.policy, &record);
         // After the record is closed and the lock is let go: whoever is told may take their time.
         for trouble in outside::tell(setup.policy, &store, &record) {
             tracing::warn!("{trouble}");

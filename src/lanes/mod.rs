@@ -5,6 +5,7 @@ pub mod flow;
 pub mod librarian;
 pub mod lock;
 pub mod log;
+pub mod memory;
 pub mod outside;
 pub mod overtaken;
 pub mod peers;

@@ -41,6 +41,7 @@ pub fn screen(doc: &Value, style: &Style) -> String {
             age(last["age_seconds"].as_i64().unwrap_or(0))
         ),
     };
+    out += &standings(doc, style);
     out += &worker(doc, style);
     let waits = |p: &Value| p["pending"].as_u64().unwrap_or(0) > 0;
     if doc["peers"].as_array().into_iter().flatten().any(waits) {
@@ -48,6 +49,64 @@ pub fn screen(doc: &Value, style: &Style) -> String {
             "Next: {}\n",
             style.paint(Meaning::Command, "ubos-sync full")
         );
+    }
+    out
+}
+
+/// How long ago something was, as the document's own clock tells.
+fn ago(doc: &Value, at: &Value) -> Option<String> {
+    let time = |v: &Value| chrono::DateTime::parse_from_rfc3339(v.as_str()?).ok();
+    let seconds = (time(&doc["now"])? - time(at)?).num_seconds();
+    Some(format!("{} ago", age(seconds)))
+}
+
+/// When each lane last succeeded, what has kept it from that since, and what to do about it.
+fn standings(doc: &Value, style: &Style) -> String {
+    let mut rows = Vec::new();
+    let mut fixes = String::new();
+    for s in doc["lanes"].as_array().into_iter().flatten() {
+        let (subject, lane) = (text(&s["subject"]), text(&s["lane"]));
+        let succeeded = ago(doc, &s["last_success"]);
+        let mut cells = vec![Cell::new(subject.clone()), Cell::new(lane.clone())];
+        cells.push(match &succeeded {
+            Some(ago) => Cell::of(Meaning::Good, format!("ok {ago}")),
+            None => Cell::of(Meaning::Aside, "no success on record"),
+        });
+        cells.push(match ago(doc, &s["since"]) {
+            Some(since) => {
+                let last = &s["last"];
+                let said = text(&last["message"]);
+                if !said.is_empty() {
+                    fixes += &wrap(&format!("{subject} {lane}: {said}"), 2, style);
+                }
+                if let Some(hint) = last["hint"].as_str() {
+                    let hint = style.paint(Meaning::Command, &neutral(hint));
+                    fixes += &wrap(&format!("→ {hint}"), 4, style);
+                }
+                Cell::of(
+                    Meaning::Look,
+                    format!("{} since {since}", text(&last["outcome"])),
+                )
+            }
+            None => Cell::new(""),
+        });
+        rows.push(cells);
+    }
+    let mut out = String::new();
+    if !rows.is_empty() {
+        out += &format!("{}\n", style.paint(Meaning::Heading, "Applied runs"));
+        out += &lines(&rows, &[Align::Left; 4], 1, 2, style);
+        out += &fixes;
+    }
+    if let Some(since) = ago(doc, &doc["streak"]["since"]) {
+        let n = doc["streak"]["runs"].as_u64().unwrap_or(0) as usize;
+        out += &format!("Without a failure: {} since {since}\n", count(n, "run"));
+    }
+    for peer in doc["peers"].as_array().into_iter().flatten() {
+        if let Some(passed) = ago(doc, &peer["librarian"]) {
+            let name = text(&peer["name"]);
+            out += &format!("Acceptance tests with {name}: passed {passed}\n");
+        }
     }
     out
 }
@@ -174,6 +233,12 @@ mod tests {
                     { "lane": "log", "log": "logs/m.jsonl", "outcome": "pending", "bytes": 2048 } ] },
                 { "name": "disk", "reachable": false, "pending": 0, "lanes": [ { "message": "disk is\u{1b} away" } ] },
                 { "name": "idle", "reachable": true, "pending": 0, "held": "rolled back", "lanes": [ { "lane": "truth", "outcome": "in-sync" } ] } ],
+            "now": "2026-11-25T14:10:00Z",
+            "lanes": [
+                { "subject": "balaur", "lane": "truth", "last_success": "2026-11-25T14:06:00Z", "since": null },
+                { "subject": "disk", "lane": "logs", "last_success": "2026-11-24T14:06:00Z", "since": "2026-11-25T12:00:00Z",
+                  "last": { "outcome": "offline", "message": "disk is away", "hint": "ssh disk true" } } ],
+            "streak": { "since": "2026-11-22T14:10:00Z", "runs": 862 },
             "worker": { "pid": 7, "alive": true, "cycles": 3, "succeeded": 2, "failed": 1 },
             "next_run": "2026-11-25T14:10:50Z", "overdue": true,
             "last_run": { "command": "full", "run": "20261125T140550Z-full-78c03e", "outcome": "applied", "age_seconds": 240 },
@@ -186,6 +251,12 @@ mod tests {
           idle    truth         in sync
           idle is HELD: rolled back; when it is settled: ubos-sync release idle
         Last applied: full 20261125T140550Z-full-78c03e (applied), 4 min ago
+        Applied runs
+          balaur  truth  ok 4 min ago
+          disk    logs   ok 24 h ago   offline since 2 h ago
+          disk logs: disk is away
+            → ssh disk true
+        Without a failure: 862 runs since 3 days ago
         Worker: process 7, 3 cycles, 2 good, 1 failed, next at 2026-11-25T14:10:50Z
         OVERDUE: no success for three turns; to see why: ubos-sync runs list
         Next: ubos-sync full
