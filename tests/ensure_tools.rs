@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const MANAGERS: [&str; 5] = ["apt-get", "dnf", "pacman", "apk", "brew"];
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "cc",
     "unison",
     "rsync",
@@ -21,6 +21,7 @@ const PROGRAMS: [&str; 10] = [
     "faketime",
     "unison-2.51+4.13.1",
     "systemd-analyze",
+    "chromium",
 ];
 
 /// A machine with everything installed, until something is taken away.

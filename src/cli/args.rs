@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     check, conflicts, doctor, explain, full, health, hold, init, librarian, logs, profile, publish,
-    rollback, runs, service, shell, snapshots, status, stop, truth, verify, watch,
+    report, rollback, runs, service, shell, snapshots, status, stop, truth, verify, watch,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -90,6 +90,7 @@ pub enum Command {
     Service(service::Service),
     #[command(hide = true)]
     UnitFailed(service::UnitFailed),
+    Report(report::Report),
     Runs(runs::RunsArgs),
     Conflicts(conflicts::Conflicts),
     Rollback(rollback::Rollback),

@@ -69,6 +69,7 @@ fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
         Command::Completions(args) => ("completions", args.run(global)),
         Command::Man(args) => ("man", args.run(global)),
         Command::Publish(args) => ("publish", args.run(global)),
+        Command::Report(args) => ("report", args.run(global)),
         Command::Runs(args) => ("runs", audit_log(args, global)),
     }
 }

@@ -20,6 +20,7 @@ mod profile;
 pub mod progress;
 mod publish;
 pub mod render;
+mod report;
 mod rollback;
 pub mod runs;
 mod service;

@@ -6,6 +6,7 @@ mod fold;
 mod logs;
 mod paint;
 mod publish;
+pub mod report;
 mod screen;
 mod sections;
 pub mod status;
