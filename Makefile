@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
-SH := .ci/ensure-tools .ci/ensure-gitleaks tests/demo/demo.sh
+SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh
 BASH := .ci/run bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh
 
 .PHONY: help demo test lint bench build clean
@@ -20,7 +20,7 @@ help:
 demo:
 	@.ci/ensure-tools demo
 	@$(CARGO) build --quiet
-	@tests/demo/demo.sh
+	@target/debug/ubos-sync demo
 
 test:
 	.ci/ensure-tools test

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, conflicts, doctor, explain, full, health, hold, init, librarian, logs, profile, publish,
-    report, rollback, runs, service, shell, snapshots, status, stop, truth, verify, watch,
+    check, conflicts, demo, doctor, explain, full, health, hold, init, librarian, logs, profile,
+    publish, report, rollback, runs, service, shell, snapshots, status, stop, truth, verify, watch,
 };
 use crate::model::policy::parse_duration;
 use crate::model::text::nearest;
@@ -72,6 +72,7 @@ pub enum Color {
 /// One variant per command; a command is a module of its own.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Demo(demo::Demo),
     Init(init::Init),
     Check(check::Check),
     Doctor(doctor::Doctor),

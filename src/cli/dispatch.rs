@@ -45,6 +45,7 @@ fn rest(global: &Global) {
 fn run(cli: &Cli) -> (&'static str, Result<u8, Failure>) {
     let global = &cli.global;
     match &cli.command {
+        Command::Demo(args) => ("demo", args.run(global)),
         Command::Init(args) => ("init", args.run(global)),
         Command::Check(args) => ("check", args.run(global)),
         Command::Profile(args) => ("profile", args.run(global)),

@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod conflicts;
+mod demo;
 mod dispatch;
 mod doctor;
 mod explain;

@@ -94,6 +94,23 @@ pub fn run(what: &Invocation, stdin: Vec<u8>) -> io::Result<Output> {
     })
 }
 
+/// Puts a program in the place of this one; returns only when that fails.
+pub fn replace(what: &Invocation) -> io::Error {
+    let mut environment = environment(&what.env);
+    for key in ["TERM", "NO_COLOR"] {
+        if let Some(value) = std::env::var_os(key) {
+            environment.insert(key.into(), value);
+        }
+    }
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    let mut command = std::process::Command::new(&what.program);
+    command
+        .args(&what.args)
+        .env_clear()
+        .envs(environment)
+        .exec()
+}
+
 /// Runs to the end, but not longer than `limit`, and not beyond a wish to stop: then it is ended with all it started.
 pub fn run_within(
     what: &Invocation,

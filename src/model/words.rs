@@ -79,14 +79,18 @@ pub fn version(entry: &EntryDoc) -> String {
 pub fn next_command(record: &Record) -> Option<String> {
     if record.command == "verify" {
         // It only says what is; what to do about it is shown by a dry run of everything.
-        let odd = || {
-            record
-                .lanes
-                .iter()
-                .filter(|l| l.outcome() != Outcome::InSync)
+        let odd = |of_targets: bool| {
+            record.lanes.iter().filter(move |l| {
+                !matches!(l.outcome(), Outcome::InSync | Outcome::Current)
+                    && matches!(l, Lane::Publish(_)) == of_targets
+            })
         };
-        odd().next()?;
-        return Some(command(record, "full", &subjects(odd()), false, None));
+        let verb = match (odd(false).next(), odd(true).next()) {
+            (Some(_), _) => ("full", subjects(odd(false))),
+            (None, Some(_)) => ("publish", subjects(odd(true))),
+            (None, None) => return None,
+        };
+        return Some(command(record, verb.0, &verb.1, false, None));
     }
     let pending = || record.lanes.iter().filter(|l| l.is_applicable());
     let dry = record.mode == Mode::DryRun;

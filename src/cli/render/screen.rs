@@ -105,6 +105,8 @@ fn heading(record: &Record, lane: &TruthLane, ends: &Ends, style: &Style) -> Str
 pub fn how(record: &Record) -> &'static str {
     match (record.command.as_str(), record.mode) {
         ("verify", _) => "compared",
+        ("rollback", Mode::DryRun) => "rollback, dry run",
+        ("rollback", Mode::Apply) => "rollback",
         (_, Mode::DryRun) => "dry run",
         (_, Mode::Apply) => "apply",
     }

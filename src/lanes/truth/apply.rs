@@ -122,7 +122,8 @@ fn carry_out(p: &mut Proposal, plan: &TruthPlan, request: &Request) -> Applied {
     request
         .progress
         .phase("carrying it out", Some(work.scope.items.len() as u64));
-    sweep_up(p);
+    content::sweep_up(&p.pair.local, &p.local.tree.litter);
+    content::sweep_up(&p.pair.peer, &p.peer.tree.litter);
     // Both at once: a plan that was laid down and then proves to be overtaken goes with the folder of the run.
     let first = &work.scope.items[..start_of_rest(&work)];
     let writer = out.writer.as_deref();
@@ -258,19 +259,6 @@ fn surprise(
         .find(|p| tree.truth.contains_key(*p) && !now.contains_key(*p));
     gone.or_else(|| now.iter().find(|(p, s)| !known(p, s)).map(|(p, _)| p))
         .cloned()
-}
-
-/// Removes what dead runs of the engine left behind. Both locks are ours, so no live one can need it.
-fn sweep_up(p: &Proposal) {
-    for (host, replica) in [(&p.pair.local, &p.local), (&p.pair.peer, &p.peer)] {
-        if !replica.tree.litter.is_empty() {
-            let _ = host.link.call(
-                remote::SWEEP_UP,
-                &[&host.root_given],
-                &content::listed(&replica.tree.litter),
-            );
-        }
-    }
 }
 
 /// How many items the first engine was given.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::link::{Link, LinkError};
-use crate::lanes::truth::hosts::Pair;
+use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::index::Index;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
@@ -146,6 +146,15 @@ pub fn look(
 /// The directories on the way to a path, without the root.
 fn above(path: &RelPath) -> impl Iterator<Item = RelPath> {
     path.ancestors().filter_map(RelPath::new)
+}
+
+/// Removes what dead runs of the engine left behind. Both locks are ours, so no live one can need it.
+pub fn sweep_up(host: &Host, litter: &[RelPath]) {
+    if !litter.is_empty() {
+        let _ = host
+            .link
+            .call(remote::SWEEP_UP, &[&host.root_given], &listed(litter));
+    }
 }
 
 /// Paths as the scripts read them: `./path`, NUL after each.

@@ -16,7 +16,7 @@ use crate::lanes::flow::{Ended, Run};
 use crate::lanes::peers::Reach;
 use crate::lanes::truth::base::Base;
 use crate::lanes::truth::hosts::{self, OpenError, Pair};
-use crate::lanes::truth::{calm, facts, pause, room};
+use crate::lanes::truth::{calm, content, facts, pause, room};
 use crate::model::finding::{Finding, Severity};
 use crate::model::guards;
 use crate::model::policy::{Peer, Policy};
@@ -180,6 +180,10 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
     );
     mark(&pair, Mark::Begin, &under_way, request.oldest())?;
     calm::forget(policy, &pair);
+    hosts::sort_trees(&mut pair, policy)?;
+    for host in [&pair.local, &pair.peer] {
+        content::sweep_up(host, &host.tree.litter);
+    }
     // Looked at again, now that whatever changes from here on is younger than the mark.
     let steps = survey(request, &pair, &subject.backs, &Known::of(&shown))?;
     let bad = restore(request, &pair, run.id, &steps)?;

@@ -1,27 +1,24 @@
 #!/bin/sh
-# What ubos-sync does, shown on two directories that play a laptop and a server. Each step checks its own
-# outcome, so a demo that reaches its end has proven what it said.
-#
-#   tests/demo/demo.sh [--keep]        --keep leaves the scratch folder behind
-#
-# UBOS_SYNC names the program; without it, the debug build of this checkout.
+# What ubos-sync does, shown on directories that play a laptop, a server and two machines of a fleet. Each step checks its own
+# outcome, so a demo that reaches its end has proven what it said. `ubos-sync demo` runs this; UBOS_SYNC names the program.
 set -eu
 
-here=$(cd "$(dirname "$0")/../.." && pwd)
-program=${UBOS_SYNC:-$here/target/debug/ubos-sync}
+program=$UBOS_SYNC
 keep=no
 case ${1:-} in
 --keep) keep=yes ;;
 '') ;;
 *)
-    echo "usage: demo.sh [--keep]" >&2
+    echo "usage: ubos-sync demo [--keep]" >&2
     exit 2
     ;;
 esac
-[ -x "$program" ] || {
-    echo "demo: $program is not there; run 'make build' or 'cargo build' first" >&2
-    exit 1
-}
+for tool in unison rsync; do
+    command -v "$tool" >/dev/null || {
+        echo "demo: $tool is not installed; install it (apt-get, dnf, pacman or brew install $tool), then again: ubos-sync demo" >&2
+        exit 1
+    }
+done
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/ubos-demo.XXXXXX")
 leave() {
@@ -92,6 +89,10 @@ max_delete = "20%"
 [[peer]]                          # no host: a directory on this machine plays the server
 name = "server"
 root = "server"
+
+  [[peer.log]]                    # append-only: pulled, never merged
+  remote = "logs/mission_log.jsonl"
+  local = "logs/mission_log.jsonl"
 POLICY
 chmod 600 "$policy"
 sed 's/^/   | /' "$policy"
@@ -166,8 +167,76 @@ diff -r -x '*_state.json' "$laptop" "$server" || fail "the two trees differ"
 say ""
 say "diff -r of the two trees: no difference, state apart."
 
+title "A log grows on the server and is rotated: every line comes once, and none is ever overwritten"
+mkdir -p "$server/logs"
+printf '{"n": 1}\n{"n": 2}\n' >"$server/logs/mission_log.jsonl"
+sync 0 logs --apply
+printf '{"n": 3}\n' >>"$server/logs/mission_log.jsonl"
+mv "$server/logs/mission_log.jsonl" "$server/logs/mission_log.jsonl.1"
+printf '{"n": 4}\n' >"$server/logs/mission_log.jsonl"
+sync 0 logs --apply
+held=$(cat "$laptop"/logs/mission_log.jsonl.g0001.* "$laptop/logs/mission_log.jsonl" | tr -dc '0-9')
+[ "$held" = 1234 ] || fail "lines of the log are missing or doubled: $held"
+say ""
+say "The laptop holds lines 1 to 4: the old generation under a name of its own, the new one where the log belongs."
+
+title "That last sync was a mistake: one command puts both sides back"
+printf 'a plan that nobody wanted\n' >"$laptop/docs/mission-2.md"
+rm "$server/docs/mission-3.md"
+sync 0 truth --apply
+sync 0 rollback last --apply
+grep -q 'mission 2' "$server/docs/mission-2.md" || fail "the server's mission 2 is not back"
+[ -e "$laptop/docs/mission-3.md" ] || fail "the laptop's mission 3 is not back"
+say ""
+say "Both sides are as before that run, and the pair is held, so that no timer repeats the mistake."
+printf 'mission 2\n' >"$laptop/docs/mission-2.md"
+printf 'mission 3\n' >"$server/docs/mission-3.md"
+sync 0 release server
+
 title "Every run, dry or applied, has left a record"
 sync 0 runs list
 sync 0 runs verify
+
+if command -v git >/dev/null; then
+    title "A commit goes to two machines, and each can prove what it holds"
+    fleet=$scratch/fleet.toml
+    mkdir "$scratch/repo"
+    printf 'release one\n' >"$scratch/repo/app.txt"
+    (
+        cd "$scratch/repo"
+        git init -q -b main . && git add app.txt
+        git -c user.name=demo -c user.email=demo@example -c commit.gpgsign=false commit -q -m one
+    )
+    cat >"$fleet" <<FLEET
+schema = 1
+
+[site]
+name = "laptop"
+root = "repo"
+state_dir = "fleet-state"
+
+[publish]
+remote = ""                       # local commits only
+scan = "builtin"                  # nothing goes out before it was searched for secrets
+
+  [[publish.target]]
+  name = "vm01"
+  path = "$scratch/vm01"
+
+  [[publish.target]]
+  name = "vm02"
+  path = "$scratch/vm02"
+FLEET
+    chmod 600 "$fleet"
+    : >"$scratch/repo/.ubos-root"
+    policy=$fleet
+    sync 0 publish --apply
+    grep -q 'release one' "$scratch/vm02/app.txt" || fail "vm02 has not got the release"
+    sync 0 verify
+    printf 'somebody was here\n' >"$scratch/vm01/app.txt"
+    sync 1 verify
+    say ""
+    say "An edit on a machine is found, named, and kept there when the next publish replaces it."
+fi
 
 printf '\nThat was all on one machine. README.md: "A real server" is the next step.\n'
