@@ -5,6 +5,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde_json::json;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::sync::{Wish, carry};
 use super::{out, render};
@@ -32,12 +33,15 @@ enum What {
     /// All conflicts, the open ones first (the default)
     List,
     /// Both versions of a path: what differs, for text
-    Show { path: String },
+    Show {
+        #[arg(add = complete::conflicts())]
+        path: String,
+    },
     /// Decide: this side's version, the peer's, or both (shown unless --apply is given)
     Keep {
         side: Keep,
         /// Paths or globs of conflicts
-        #[arg(required = true)]
+        #[arg(required = true, add = complete::conflicts())]
         paths: Vec<String>,
         /// Carry it out
         #[arg(long)]

@@ -13,6 +13,7 @@ use crate::host::{clock, policy_file, signals};
 
 /// Runs the program; every way out of it comes through here.
 pub fn main() -> u8 {
+    super::shell::answer();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

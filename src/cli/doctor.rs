@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::out;
 use super::profile::chosen;
@@ -18,6 +19,7 @@ use crate::model::record::SCHEMA;
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Only these peers
+    #[arg(add = complete::peers())]
     peers: Vec<String>,
 }
 

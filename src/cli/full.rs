@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::profile::chosen;
 use super::sync::{Wish, carry};
@@ -13,6 +14,7 @@ use crate::lanes::peers::Carry;
 #[derive(Debug, Args)]
 pub struct Full {
     /// Only these peers
+    #[arg(add = complete::peers())]
     peers: Vec<String>,
     /// Carry it out
     #[arg(long)]

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::out;
 use super::profile::chosen;
@@ -21,6 +22,7 @@ use crate::tool::remote;
 /// Let no run change this pair until it is released
 #[derive(Debug, Args)]
 pub struct Hold {
+    #[arg(add = complete::peers())]
     peer: String,
     /// Why, for whoever meets it
     #[arg(long, value_name = "TEXT")]
@@ -30,6 +32,7 @@ pub struct Hold {
 /// Let runs change a held pair again
 #[derive(Debug, Args)]
 pub struct Release {
+    #[arg(add = complete::peers())]
     peer: String,
     /// Give up a rollback that broke off half-way: the next run takes the trees as they are for what is wanted
     #[arg(long)]

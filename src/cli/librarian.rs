@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::out;
 use super::profile::chosen;
@@ -23,6 +24,7 @@ use crate::model::text::neutral;
 #[derive(Debug, Args)]
 pub struct Librarian {
     /// Only this peer
+    #[arg(add = complete::peers())]
     peer: Option<String>,
     /// Carry them out
     #[arg(long)]

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::profile::chosen;
 use super::sync::{Wish, carry};
@@ -12,6 +13,7 @@ use crate::host::policy_file;
 #[derive(Debug, Args)]
 pub struct Logs {
     /// Only these peers
+    #[arg(add = complete::peers())]
     peers: Vec<String>,
     /// Carry it out
     #[arg(long)]

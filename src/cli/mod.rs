@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod complete;
 mod conflicts;
 mod demo;
 mod dispatch;

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::out;
 use crate::host::{plain_files, policy_file};
@@ -18,6 +19,7 @@ use crate::tool::unison_profile;
 #[derive(Debug, Args)]
 pub struct Profile {
     /// Only these peers
+    #[arg(add = complete::peers())]
     peers: Vec<String>,
     /// Write <DIR>/<peer>.prf instead
     #[arg(long, value_name = "DIR", conflicts_with = "check")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::out;
 use super::sync::tell;
@@ -20,6 +21,7 @@ use crate::model::words::word;
 #[derive(Debug, Args)]
 pub struct Publish {
     /// Only these targets
+    #[arg(add = complete::targets())]
     targets: Vec<String>,
     /// Carry it out
     #[arg(long)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::out;
 use super::sync::tell;
@@ -26,10 +27,10 @@ use crate::model::record::{Lane, Mode, Outcome, Record, TruthLane};
 #[derive(Debug, Args)]
 pub struct Rollback {
     /// The run: its name, a beginning of it, its last part, or `last`
-    #[arg(value_name = "RUN", required_unless_present = "to")]
+    #[arg(value_name = "RUN", required_unless_present = "to", add = complete::runs())]
     run: Option<String>,
     /// Roll back every run down to and including this one, newest first
-    #[arg(long, value_name = "RUN", conflicts_with = "run")]
+    #[arg(long, value_name = "RUN", conflicts_with = "run", add = complete::runs())]
     to: Option<String>,
     /// Carry it out
     #[arg(long)]

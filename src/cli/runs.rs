@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::complete;
 use super::render::table::{Align, Cell, lines};
 use super::render::{self, Meaning, Style};
 use crate::audit::catalog::Facts;
@@ -31,7 +32,7 @@ pub enum RunsCommand {
     /// Shows one run as it was shown when it ran
     Show {
         /// Its name, a beginning of it, its last part, or `last`
-        #[arg(value_name = "RUN")]
+        #[arg(value_name = "RUN", add = complete::runs())]
         run: String,
     },
     /// Proves that no record was altered, removed, added or reordered

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use clap_complete::env::{CompleteEnv, Shells};
 
 use super::args::{Cli, Global};
 use super::failure::Failure;
@@ -11,19 +12,34 @@ use super::out;
 use crate::host::files;
 use crate::model::exit;
 
-/// Print the completions of a shell (bash, zsh, fish, elvish, powershell)
+/// Print what teaches a shell (bash, zsh, fish, elvish, powershell) to complete commands, peers, targets and runs
 #[derive(Debug, Args)]
 pub struct Completions {
     shell: Shell,
 }
 
+/// The variable by which a shell asks this program for completions.
+const ASKS: &str = "COMPLETE";
+
 impl Completions {
     pub fn run(&self, _: &Global) -> Result<u8, Failure> {
+        let name = self.shell.to_string();
+        let builtins = Shells::builtins();
+        let shell = builtins
+            .completer(&name)
+            .ok_or_else(|| Failure::usage(format!("{name} is not known")))?;
         let mut bytes = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "ubos-sync", &mut bytes);
+        shell
+            .write_registration(ASKS, "ubos_sync", "ubos-sync", "ubos-sync", &mut bytes)
+            .map_err(|e| Failure::failed(e.to_string()))?;
         out::raw(&bytes);
         Ok(exit::DONE)
     }
+}
+
+/// Answers a shell that asks for completions; comes back when none does.
+pub fn answer() {
+    CompleteEnv::with_factory(Cli::command).var(ASKS).complete();
 }
 
 /// Print the manual page, or write one for each command

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::out;
 use super::profile::chosen;
@@ -16,6 +17,7 @@ use crate::model::path::RelPath;
 #[derive(Debug, Args)]
 pub struct Truth {
     /// Only these peers
+    #[arg(add = complete::peers())]
     peers: Vec<String>,
     /// Carry the plan out
     #[arg(long)]

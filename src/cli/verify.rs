@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::sync::Wish;
 use crate::host::policy_file;
@@ -16,6 +17,7 @@ use crate::model::text::{nearest, neutral};
 #[derive(Debug, Args)]
 pub struct Verify {
     /// Only these peers, targets and logs (as the policy names them), or `truth`, `logs` or `targets`
+    #[arg(add = complete::all())]
     names: Vec<String>,
     /// Read every file of a target again instead of trusting what is known of unchanged ones
     #[arg(long)]
