@@ -4,10 +4,10 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
-SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh
+SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh
 BASH := .ci/run bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh
 
-.PHONY: help demo test lint bench build clean
+.PHONY: help demo test lint bench build package clean
 
 help:
 	@echo "make demo   a laptop and a server in a scratch folder: what ubos-sync does, in under a minute"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint   formatting and clippy, warnings are errors"
 	@echo "make bench  time and memory of 'truth --apply' against plain unison over the same ssh"
 	@echo "make build  target/release/ubos-sync"
+	@echo "make package  a Debian package and a tarball in target/packages/"
 	@echo "make clean  removes target/"
 
 demo:
@@ -45,6 +46,9 @@ bench:
 build:
 	.ci/ensure-tools build
 	$(CARGO) build --release
+
+package: build
+	packaging/build.sh target/release/ubos-sync target/packages
 
 clean:
 	$(CARGO) clean

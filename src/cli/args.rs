@@ -18,7 +18,7 @@ use crate::model::text::nearest;
 #[derive(Debug, Parser)]
 #[command(
     name = "ubos-sync",
-    version,
+    version = env!("UBOS_SYNC_VERSION"),
     propagate_version = true,
     disable_help_subcommand = true
 )]

@@ -61,6 +61,7 @@ impl Man {
         files::shared_dir(dir).map_err(|e| Failure::failed(e.to_string()))?;
         let names: Vec<clap::Command> = all
             .get_subcommands()
+            .filter(|c| !c.is_hide_set())
             .map(|c| {
                 c.clone()
                     .name(c.get_display_name().unwrap_or(c.get_name()).to_owned())
