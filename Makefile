@@ -4,8 +4,8 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
-SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh
-BASH := .ci/run bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh
+SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh tests/sdbox/host.sh
+BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh
 
 .PHONY: help demo test lint bench build package clean
 

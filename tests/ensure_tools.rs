@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const MANAGERS: [&str; 5] = ["apt-get", "dnf", "pacman", "apk", "brew"];
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 14] = [
     "cc",
     "unison",
     "rsync",
@@ -21,6 +21,9 @@ const PROGRAMS: [&str; 11] = [
     "faketime",
     "unison-2.51+4.13.1",
     "systemd-analyze",
+    "dbus-daemon",
+    "nsenter",
+    "ip",
     "chromium",
 ];
 

@@ -71,7 +71,7 @@ impl Service {
             What::Print(chosen) => {
                 let choice = chosen.choice(&policy, chosen.scope.apply)?;
                 let planned = plan(&choice, &policy)?;
-                show(global, &choice, &planned, true);
+                show(global, &choice, &policy, &planned, true);
                 Ok(exit::DONE)
             }
             What::Install {
@@ -138,13 +138,21 @@ fn shown(command: &Command) -> String {
         .join(" ")
 }
 
-fn commands_of(choice: &Choice, planned: &[Planned]) -> Vec<Command> {
+fn commands_of(choice: &Choice, policy: &Policy, planned: &[Planned]) -> Vec<Command> {
     let path = planned.first().map(|p| p.path.clone()).unwrap_or_default();
-    service::to_install(choice, &path)
+    let mut all = service::to_prepare(choice, policy);
+    all.extend(service::to_install(choice, &path));
+    all
 }
 
-fn show(global: &Global, choice: &Choice, planned: &[Planned], with_content: bool) {
-    let commands = commands_of(choice, planned);
+fn show(
+    global: &Global,
+    choice: &Choice,
+    policy: &Policy,
+    planned: &[Planned],
+    with_content: bool,
+) {
+    let commands = commands_of(choice, policy, planned);
     if global.json {
         let files: Vec<Value> = planned
             .iter()
@@ -190,7 +198,7 @@ fn install(global: &Global, policy: &Policy, choice: &Choice, apply: bool) -> Re
         )));
     }
     if !apply {
-        show(global, choice, &planned, true);
+        show(global, choice, policy, &planned, true);
         if !global.json {
             out::note("nothing was written; to do it: the same command with --apply");
         }
@@ -204,7 +212,7 @@ fn install(global: &Global, policy: &Policy, choice: &Choice, apply: bool) -> Re
     }
     carry_out(
         global,
-        &commands_of(choice, &planned),
+        &commands_of(choice, policy, &planned),
         choice.kind == Kind::Systemd,
     )
 }

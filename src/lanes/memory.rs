@@ -17,6 +17,10 @@ pub fn streak(policy: &Policy) -> Streak {
 
 /// Keeps what a run adds.
 pub fn remember(policy: &Policy, record: &Record) {
+    // A run may have been refused because this is not ours to write to.
+    if files::private_dir(&policy.site.state_dir).is_err() {
+        return;
+    }
     let before = streak(policy);
     let after = before.clone().after(record);
     if after != before {
@@ -38,7 +42,8 @@ fn place(policy: &Policy, peer: &str, what: &str) -> PathBuf {
 
 fn keep(policy: &Policy, peer: &str, what: &str, text: &str) {
     let at = place(policy, peer, what);
-    if let Some(dir) = at.parent()
+    if files::private_dir(&policy.site.state_dir).is_ok()
+        && let Some(dir) = at.parent()
         && files::private_dir(dir).is_ok()
     {
         let _ = files::write_atomic(&at, text.as_bytes(), files::Sync::Later);

@@ -140,6 +140,26 @@ fn domain(is_system: bool) -> String {
     }
 }
 
+/// What has to be there before a unit that may write nowhere else runs for the first time: it could not make these itself.
+pub fn to_prepare(choice: &Choice, policy: &Policy) -> Vec<Command> {
+    let (Kind::Systemd, Some(user)) = (choice.kind, &choice.run_as) else {
+        return Vec::new();
+    };
+    let make = |dir: &&PathBuf| {
+        let shown = dir.display().to_string();
+        match dir.parent().is_some_and(plain_files::leads_to_dir) {
+            true => words(&["install", "-d", "-m", "0700", "-o", user, &shown]),
+            // As the user, so that what is made on the way is theirs as well.
+            false => words(&[
+                "runuser", "-u", user, "--", "mkdir", "-p", "-m", "0700", &shown,
+            ]),
+        }
+    };
+    let all = [&policy.site.state_dir, &policy.audit.dir];
+    let absent = all.into_iter().filter(|d| !plain_files::leads_to_dir(d));
+    absent.map(|d| make(&d)).collect()
+}
+
 /// What makes the service manager take the files in.
 pub fn to_install(choice: &Choice, path: &Path) -> Vec<Command> {
     let is_system = choice.run_as.is_some();
@@ -203,6 +223,17 @@ pub fn after_uninstall(kind: Kind, is_system: bool, units: &[String]) -> Vec<Com
                 ));
             }
             all.push(systemctl(is_system, &["daemon-reload"]));
+            // A unit that has failed is remembered without its file. A pattern, because a plain name that is not remembered is an
+            // error.
+            all.push(systemctl(
+                is_system,
+                &[
+                    "reset-failed",
+                    "ubos-sync.servic[e]",
+                    "ubos-sync-watch.servic[e]",
+                    "ubos-sync-failure@*.service",
+                ],
+            ));
             all
         }
         Kind::Launchd => Vec::new(),
