@@ -262,7 +262,10 @@ pub fn roll_forward(
     let mut delivered = 0;
     for (path, becomes) in &dead.changes {
         let shows = |r: &Replica| match (becomes, r.entries.get(path)) {
-            (Some(e), Some(now)) => e.same_content(now),
+            // A touch or a chmod that has not arrived must not be taken for one on the other side.
+            (Some(e), Some(now)) => {
+                e.same_content(now) && e.engine_sees_same_time(now) && e.mode() == now.mode()
+            }
             (None, None) => !r.tree.is_unknown(path) && !r.unread.contains(path),
             _ => false,
         };
@@ -316,4 +319,43 @@ pub fn recover(
         told.push((dead.run, delivered));
     }
     Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::entry::File;
+
+    fn file(mode: u32, seconds: i128) -> Entry {
+        Entry::File(File {
+            size: 1,
+            mode,
+            mtime_ns: seconds * 1_000_000_000,
+            hash: "h".into(),
+        })
+    }
+
+    #[test]
+    fn a_touch_or_chmod_that_did_not_arrive_does_not_count_as_delivered() {
+        let path = RelPath::new(b"a".as_slice()).unwrap();
+        let side = |entry: &Entry| Replica {
+            entries: [(path.clone(), entry.clone())].into(),
+            ..Replica::default()
+        };
+        let base = Manifest {
+            entries: [(path.clone(), file(0o644, 10))].into(),
+            ..Manifest::default()
+        };
+        for becomes in [file(0o755, 10), file(0o644, 20)] {
+            let dead = Unfinished {
+                run: "R".into(),
+                changes: vec![(path.clone(), Some(becomes.clone()))],
+                finished: Default::default(),
+            };
+            let (next, n) = roll_forward(&base, &dead, &side(&becomes), &side(&file(0o644, 10)));
+            assert_eq!((n, next.entries), (0, base.entries.clone()));
+            let (next, n) = roll_forward(&base, &dead, &side(&becomes), &side(&becomes));
+            assert_eq!((n, &next.entries[&path]), (1, &becomes));
+        }
+    }
 }
