@@ -79,7 +79,21 @@ impl Rollback {
             is_check: false,
             repeat: self.repeat(global),
         };
-        let work = |run: &Run| self.work(&policy, &runs, global, progress.as_ref(), run);
+        let work = |run: &Run| {
+            let job = Job {
+                policy: &policy,
+                runs: &runs,
+                allow: &global.allow,
+                apply: self.apply,
+                force: self.force,
+                progress: progress.as_ref(),
+                run,
+            };
+            let mut all = job.logs();
+            all.extend(job.truth());
+            all.extend(job.targets());
+            all
+        };
         let record = flow::recorded(&setup, work).map_err(|e| Failure::failed(format!("{e:#}")))?;
         progress.done();
         Ok(tell(&record, global, false, self.all))
@@ -99,33 +113,24 @@ impl Rollback {
         }
         words
     }
+}
 
-    /// Everything that the runs did: logs first, then truth, peer by peer, then the targets.
-    fn work(
-        &self,
-        policy: &Policy,
-        runs: &[Record],
-        global: &Global,
-        progress: &dyn Progress,
-        run: &Run,
-    ) -> Ended {
-        let mut all = self.logs(policy, runs, global, progress, run);
-        all.extend(self.truth(policy, runs, global, progress, run));
-        all.extend(self.targets(policy, runs, global, progress, run));
-        all
-    }
+/// What is taken back, and how: logs first, then truth, peer by peer, then the targets.
+struct Job<'a> {
+    policy: &'a Policy,
+    runs: &'a [Record],
+    allow: &'a [String],
+    apply: bool,
+    force: bool,
+    progress: &'a dyn Progress,
+    run: &'a Run<'a>,
+}
 
-    fn logs(
-        &self,
-        policy: &Policy,
-        runs: &[Record],
-        global: &Global,
-        progress: &dyn Progress,
-        run: &Run,
-    ) -> Ended {
+impl Job<'_> {
+    fn logs(&self) -> Ended {
         let mut by_log: BTreeMap<String, Vec<Before>> = BTreeMap::new();
-        for record in runs {
-            for note in log_undo::of_run(&policy.site.state_dir, &record.run) {
+        for record in self.runs {
+            for note in log_undo::of_run(&self.policy.site.state_dir, &record.run) {
                 by_log.entry(note.local.clone()).or_default().push(note);
             }
         }
@@ -133,29 +138,22 @@ impl Rollback {
         for notes in by_log.into_values() {
             all.extend(log_undo::run(
                 &log_undo::Request {
-                    policy,
+                    policy: self.policy,
                     notes,
-                    allow: &global.allow,
+                    allow: self.allow,
                     apply: self.apply,
                     force: self.force,
-                    progress,
+                    progress: self.progress,
                 },
-                run,
+                self.run,
             ));
         }
         all
     }
 
-    fn truth(
-        &self,
-        policy: &Policy,
-        runs: &[Record],
-        global: &Global,
-        progress: &dyn Progress,
-        run: &Run,
-    ) -> Ended {
+    fn truth(&self) -> Ended {
         let mut by_peer: BTreeMap<&str, Vec<Undone>> = BTreeMap::new();
-        for record in runs {
+        for record in self.runs {
             for lane in history::lanes_of(record) {
                 by_peer.entry(&lane.peer).or_default().push(Undone {
                     run: &record.run,
@@ -166,7 +164,7 @@ impl Rollback {
         }
         let mut all = Ended::default();
         for (name, runs) in by_peer {
-            let Some(peer) = policy.peers.iter().find(|p| p.name == name) else {
+            let Some(peer) = self.policy.peers.iter().find(|p| p.name == name) else {
                 let mut lost = TruthLane::new(name);
                 lost.outcome = Outcome::Failed;
                 lost.message =
@@ -174,19 +172,19 @@ impl Rollback {
                 all.lanes.push(Lane::Truth(lost));
                 continue;
             };
-            match peers::reach(policy, peer, run.id, false) {
+            match peers::reach(self.policy, peer, self.run.id, false) {
                 Ok(reach) => all.extend(undo::run(
                     &undo::Request {
-                        policy,
+                        policy: self.policy,
                         peer,
                         reach: &reach,
                         runs,
-                        allow: &global.allow,
+                        allow: self.allow,
                         apply: self.apply,
                         force: self.force,
-                        progress,
+                        progress: self.progress,
                     },
-                    run,
+                    self.run,
                 )),
                 Err(e) => all.extend(truth::run::not_begun(peer, &e)),
             }
@@ -194,17 +192,10 @@ impl Rollback {
         all
     }
 
-    fn targets(
-        &self,
-        policy: &Policy,
-        runs: &[Record],
-        global: &Global,
-        progress: &dyn Progress,
-        run: &Run,
-    ) -> Ended {
+    fn targets(&self) -> Ended {
         // Newest first, so that the oldest run has the last word on where a target goes back to.
         let mut ways: BTreeMap<&str, Way> = BTreeMap::new();
-        for record in runs {
+        for record in self.runs {
             for lane in history::published(record) {
                 let way = ways.entry(&lane.target).or_default();
                 way.undoes.push(record.run.clone());
@@ -214,13 +205,13 @@ impl Rollback {
         }
         publish_undo::run(
             &publish_undo::Request {
-                policy,
+                policy: self.policy,
                 ways,
-                allow: &global.allow,
+                allow: self.allow,
                 apply: self.apply,
-                progress,
+                progress: self.progress,
             },
-            run,
+            self.run,
         )
     }
 }
