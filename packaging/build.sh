@@ -28,28 +28,27 @@ trap 'rm -rf "$scratch"' EXIT
 umask 022
 
 # The tree as it lies below /usr.
-lay() {
-    root=$1
-    mkdir -p "$root/bin" "$root/share/man/man1" "$root/share/doc/ubos-sync/examples/systemd" \
-        "$root/share/bash-completion/completions" "$root/share/zsh/vendor-completions" "$root/share/fish/vendor_completions.d"
-    cp "$program" "$root/bin/ubos-sync"
-    strip "$root/bin/ubos-sync" 2>/dev/null || true
-    chmod 755 "$root/bin/ubos-sync"
-    "$program" man --out "$scratch/man" >/dev/null
-    for page in "$scratch/man"/*.1; do gzip -9n <"$page" >"$root/share/man/man1/$(basename "$page").gz"; done
-    "$program" completions bash >"$root/share/bash-completion/completions/ubos-sync"
-    "$program" completions zsh >"$root/share/zsh/vendor-completions/_ubos-sync"
-    "$program" completions fish >"$root/share/fish/vendor_completions.d/ubos-sync.fish"
-    cp "$here"/profiles/*.toml "$root/share/doc/ubos-sync/examples/"
-    cp "$here"/systemd/* "$root/share/doc/ubos-sync/examples/systemd/"
-    cp "$here/README.md" "$here/ARCHITECTURE.md" "$root/share/doc/ubos-sync/"
-    find "$root" -type f ! -path '*/bin/*' -exec chmod 644 {} +
-    find "$root" -type d -exec chmod 755 {} +
-}
+root=$scratch/ubos-sync-$version
+mkdir -p "$root/bin" "$root/share/man/man1" "$root/share/doc/ubos-sync/examples/systemd" \
+    "$root/share/bash-completion/completions" "$root/share/zsh/vendor-completions" "$root/share/fish/vendor_completions.d"
+cp "$program" "$root/bin/ubos-sync"
+strip "$root/bin/ubos-sync" 2>/dev/null || true
+chmod 755 "$root/bin/ubos-sync"
+"$program" man --out "$scratch/man" >/dev/null
+for page in "$scratch/man"/*.1; do gzip -9n <"$page" >"$root/share/man/man1/$(basename "$page").gz"; done
+"$program" completions bash >"$root/share/bash-completion/completions/ubos-sync"
+"$program" completions zsh >"$root/share/zsh/vendor-completions/_ubos-sync"
+"$program" completions fish >"$root/share/fish/vendor_completions.d/ubos-sync.fish"
+cp "$here"/profiles/*.toml "$root/share/doc/ubos-sync/examples/"
+cp "$here"/systemd/* "$root/share/doc/ubos-sync/examples/systemd/"
+cp "$here/README.md" "$here/ARCHITECTURE.md" "$root/share/doc/ubos-sync/"
+find "$root" -type f ! -path '*/bin/*' -exec chmod 644 {} +
+find "$root" -type d -exec chmod 755 {} +
+deb=$scratch/deb
+mkdir "$deb"
+cp -R "$root" "$deb/usr"
 
-tree=$scratch/ubos-sync-$version
-lay "$tree"
-cp "$here/LICENSE" "$here/CHANGELOG.md" "$tree/"
+cp "$here/LICENSE" "$here/CHANGELOG.md" "$root/"
 tar -C "$scratch" --owner=0 --group=0 -czf "$out/ubos-sync-$version-$machine.tar.gz" "ubos-sync-$version"
 echo "$out/ubos-sync-$version-$machine.tar.gz"
 
@@ -57,8 +56,6 @@ command -v dpkg-deb >/dev/null 2>&1 || {
     echo "package: no dpkg-deb here, so no Debian package" >&2
     exit 0
 }
-deb=$scratch/deb
-lay "$deb/usr"
 doc=$deb/usr/share/doc/ubos-sync
 {
     echo 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/'

@@ -13,8 +13,9 @@ use super::worker_state;
 use crate::audit::store::Store;
 use crate::host::{clock, policy_file};
 use crate::model::exit;
+use crate::model::overview;
 use crate::model::policy::Policy;
-use crate::model::record::{Lane, Mode, Outcome, Record, SCHEMA};
+use crate::model::record::{Mode, Record, SCHEMA};
 use crate::model::text::age;
 
 /// Exit 0 only if every lane of every peer succeeded recently
@@ -96,15 +97,15 @@ impl Health {
 
 /// The last success of each lane that the policy asks for. Records that are older than what is asked are not opened.
 fn rows(policy: &Policy, most: Duration) -> Result<Vec<Row>, Failure> {
-    let mut rows: Vec<Row> = Vec::new();
-    for p in &policy.peers {
-        let lanes = [(p.truth, "truth"), (!p.logs.is_empty(), "logs")];
-        rows.extend(lanes.iter().filter(|(has, _)| *has).map(|(_, lane)| Row {
-            peer: p.name.clone(),
+    let wanted = overview::wanted(policy).into_iter();
+    let mut rows: Vec<Row> = wanted
+        .filter(|(_, lane)| *lane != "publish")
+        .map(|(peer, lane)| Row {
+            peer,
             lane,
             last: None,
-        }));
-    }
+        })
+        .collect();
     let store = Store::open(&policy.audit.dir).map_err(|e| Failure::failed(e.to_string()))?;
     let all = store.list().map_err(|e| Failure::failed(e.to_string()))?;
     for s in all {
@@ -134,19 +135,6 @@ fn rows(policy: &Policy, most: Duration) -> Result<Vec<Row>, Failure> {
 }
 
 fn has_succeeded(record: &Record, row: &Row) -> bool {
-    if record.command == "librarian" {
-        return false;
-    }
-    let own: Vec<Outcome> = record
-        .lanes
-        .iter()
-        .filter(|l| match l {
-            Lane::Truth(t) => row.lane == "truth" && t.peer == row.peer && t.undoes.is_empty(),
-            Lane::Log(l) => row.lane == "logs" && l.peer == row.peer,
-            Lane::Publish(_) => false,
-        })
-        .map(Lane::outcome)
-        .collect();
-    let good = |o: &Outcome| matches!(o, Outcome::InSync | Outcome::Applied | Outcome::Partial);
-    !own.is_empty() && own.iter().all(good)
+    let own = || overview::worst(record, &row.peer, row.lane);
+    record.command != "librarian" && own().is_some_and(|l| overview::is_good(l.outcome()))
 }

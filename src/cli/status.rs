@@ -12,16 +12,15 @@ use super::render::status;
 use super::worker_state;
 use crate::audit::catalog::Summary;
 use crate::audit::store::Store;
-use crate::host::{clock, files, policy_file, signals};
+use crate::host::{clock, policy_file, signals};
 use crate::lanes::flow;
 use crate::lanes::memory;
 use crate::lanes::peers::{self, Carry, Order};
-use crate::lanes::truth::hosts::pair_id;
+use crate::lanes::truth::hosts::held_here;
 use crate::model::exit;
 use crate::model::overview::{self, Standing};
-use crate::model::policy::{Peer, Policy};
+use crate::model::policy::Policy;
 use crate::model::record::{Lane, Mode, Outcome, Record, SCHEMA};
-use crate::model::text::neutral_bytes;
 
 /// Show each peer and lane: in sync, pending, conflicts, offline; the last run; who holds the lock
 #[derive(Debug, Args)]
@@ -42,9 +41,12 @@ impl Status {
             true => (Vec::new(), None),
             false => self.look(&policy, global)?,
         };
-        let last = last_run(&store);
-        let mut doc = self.document(&policy, &lanes, lock.as_deref(), last.as_ref());
-        doc["lanes"] = json!(standings(&policy, &store));
+        // The newest records, read once for all that is told of them.
+        let newest = store.newest(NEWEST).unwrap_or_default();
+        let applied: Vec<Summary> = newest.into_iter().filter(is_applied).collect();
+        let last = applied.first();
+        let mut doc = self.document(&policy, &lanes, lock.as_deref(), last);
+        doc["lanes"] = json!(standings(&policy, &store, &applied));
         doc["now"] = json!(crate::model::time::rfc3339(clock::now()));
         doc["streak"] = json!(memory::streak(&policy));
         if global.json {
@@ -110,7 +112,7 @@ impl Status {
                     "lanes": own.iter().map(|l| lane(l)).collect::<Vec<_>>(),
                     "pending": own.iter().map(|l| pending(l)).sum::<usize>(),
                     "conflicts": own.iter().map(|l| conflicts(l)).sum::<usize>(),
-                    "held": held(policy, p),
+                    "held": held_here(&policy.site, &p.name),
                     "librarian": memory::passed(policy, &p.name),
                 })
             })
@@ -155,25 +157,8 @@ fn is_overdue(policy: &Policy, worker: &worker_state::Worker) -> bool {
     !worker.alive || age.is_none_or(|age| age.as_secs() > most)
 }
 
-/// Why no run changes the pair, when this host holds it.
-pub fn held(policy: &Policy, peer: &Peer) -> Option<String> {
-    let site = &policy.site;
-    let pair = site
-        .state_dir
-        .join("pairs")
-        .join(pair_id(&site.name, &peer.name));
-    let why = files::read_bounded(&pair.join("held"), 4096).ok()?;
-    Some(neutral_bytes(
-        why.split(|b| *b == b'\n').next().unwrap_or_default(),
-    ))
-}
-
 fn lane(lane: &Lane) -> Value {
-    let message = match lane {
-        Lane::Truth(t) => t.message.as_deref(),
-        Lane::Log(l) => l.message.as_deref(),
-        Lane::Publish(p) => p.message.as_deref(),
-    };
+    let message = lane.message();
     match lane {
         Lane::Truth(t) => json!({
             "lane": "truth", "outcome": t.outcome, "pending": pending(lane), "conflicts": conflicts(lane),
@@ -205,22 +190,14 @@ fn conflicts(lane: &Lane) -> usize {
     }
 }
 
-/// How each lane stands, as the newest records tell.
-fn standings(policy: &Policy, store: &Store) -> Vec<Standing> {
-    let newest = store.newest(NEWEST).unwrap_or_default();
-    let applied = newest.iter().filter(|s| {
-        let facts = s.facts.as_ref();
-        facts.is_some_and(|f| f.mode == Mode::Apply && f.complete)
-    });
-    let records: Vec<Record> = applied.filter_map(|s| store.read(&s.run).ok()).collect();
-    overview::standings(policy, &records)
+/// How each lane stands, as the newest applied runs tell.
+fn standings(policy: &Policy, store: &Store, applied: &[Summary]) -> Vec<Standing> {
+    let records = applied.iter().filter_map(|s| store.read(&s.run).ok());
+    overview::standings(policy, &records.collect::<Vec<Record>>())
 }
 
-/// The newest applied run of any lane.
-fn last_run(store: &Store) -> Option<Summary> {
-    let applied = |s: &Summary| {
-        let facts = s.facts.as_ref();
-        facts.is_some_and(|f| f.mode == Mode::Apply && f.complete)
-    };
-    store.newest(NEWEST).ok()?.into_iter().find(applied)
+/// A run of any lane that was carried out to its end.
+fn is_applied(s: &Summary) -> bool {
+    let facts = s.facts.as_ref();
+    facts.is_some_and(|f| f.mode == Mode::Apply && f.complete)
 }

@@ -179,8 +179,7 @@ fn programs(policy: &Policy, book: &mut Book) {
         let said = String::from_utf8_lossy(&said).into_owned();
         let line = neutral(said.lines().next().unwrap_or_default());
         if program == "rsync" {
-            let (can, _) = ours(&path);
-            flavour(can, &line, book);
+            flavour(ours(&path), &line, book);
         } else {
             book.good("program", format!("{program}: {line}"));
         }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::record::{Lane, Outcome, Record};
+use super::overview::is_good;
+use super::record::{Lane, Record};
 
 /// A label's value, as the format wants it.
 fn label(text: &str) -> String {
@@ -40,12 +41,6 @@ pub fn lines(record: &Record, at: i64, before: &str) -> String {
             (labels, l)
         })
         .collect();
-    let good = |o: Outcome| {
-        matches!(
-            o,
-            Outcome::InSync | Outcome::Applied | Outcome::Partial | Outcome::Current
-        )
-    };
     let each = |f: &dyn Fn(&Lane) -> f64| {
         lanes
             .iter()
@@ -55,7 +50,7 @@ pub fn lines(record: &Record, at: i64, before: &str) -> String {
     family(
         "lane_success",
         "Whether the last run of the lane succeeded.",
-        each(&|l| f64::from(u8::from(good(l.outcome())))),
+        each(&|l| f64::from(u8::from(is_good(l.outcome())))),
     );
     let last = lanes
         .iter()
@@ -66,7 +61,7 @@ pub fn lines(record: &Record, at: i64, before: &str) -> String {
                     .lines()
                     .find_map(|l| l.strip_prefix(key.as_str())?.parse().ok())
             };
-            let at = if good(lane.outcome()) {
+            let at = if is_good(lane.outcome()) {
                 Some(at as f64)
             } else {
                 earlier()
@@ -83,9 +78,8 @@ pub fn lines(record: &Record, at: i64, before: &str) -> String {
         "lane_changes",
         "Changes of the last run, or a log's new bytes.",
         each(&|l| match l {
-            Lane::Truth(t) => t.changes.len() as f64,
             Lane::Log(l) => l.bytes as f64,
-            Lane::Publish(p) => p.changes.len() as f64,
+            _ => l.changes().len() as f64,
         }),
     );
     family(
@@ -118,7 +112,7 @@ pub fn lines(record: &Record, at: i64, before: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::record::{Mode, TruthLane};
+    use crate::model::record::{Mode, Outcome, TruthLane};
 
     #[test]
     fn a_failure_keeps_the_time_of_the_last_success() {

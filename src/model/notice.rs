@@ -40,14 +40,6 @@ fn lane_word(lane: &Lane) -> &'static str {
     }
 }
 
-fn message(lane: &Lane) -> Option<&str> {
-    match lane {
-        Lane::Truth(l) => l.message.as_deref(),
-        Lane::Log(l) => l.message.as_deref(),
-        Lane::Publish(l) => l.message.as_deref(),
-    }
-}
-
 fn bad(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Failed | Outcome::Refused)
 }
@@ -103,7 +95,7 @@ pub fn notices(record: &Record, before: &[Record]) -> Vec<(Event, Notice)> {
                 .findings
                 .iter()
                 .find(|f| f.peer.as_deref().is_none_or(|p| p == lane.subject()));
-            let text = message(lane).or(finding.map(|f| f.message.as_str()));
+            let text = lane.message().or(finding.map(|f| f.message.as_str()));
             text.unwrap_or("see the record").to_owned()
         };
         match lane.outcome() {

@@ -68,7 +68,7 @@ fn standing(subject: String, lane: &'static str, records: &[Record]) -> Standing
                 run: record.run.clone(),
                 at: at.clone(),
                 outcome: own.outcome(),
-                message: message(own).map(str::to_owned),
+                message: own.message().map(str::to_owned),
                 hint: own.hint().map(str::to_owned),
             });
         }
@@ -106,14 +106,6 @@ pub fn worst<'r>(record: &'r Record, subject: &str, lane: &str) -> Option<&'r La
         same && l.subject() == subject && l.undoes().is_empty()
     });
     own.min_by_key(|l| is_good(l.outcome()))
-}
-
-fn message(lane: &Lane) -> Option<&str> {
-    match lane {
-        Lane::Truth(t) => t.message.as_deref(),
-        Lane::Log(l) => l.message.as_deref(),
-        Lane::Publish(p) => p.message.as_deref(),
-    }
 }
 
 #[cfg(test)]

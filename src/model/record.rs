@@ -186,6 +186,24 @@ impl Lane {
         }
     }
 
+    /// What a person has to know of it, when there is something.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Lane::Truth(t) => t.message.as_deref(),
+            Lane::Log(l) => l.message.as_deref(),
+            Lane::Publish(p) => p.message.as_deref(),
+        }
+    }
+
+    /// Its changes by path; a log has none.
+    pub fn changes(&self) -> &[ChangeDoc] {
+        match self {
+            Lane::Truth(t) => &t.changes,
+            Lane::Log(_) => &[],
+            Lane::Publish(p) => &p.changes,
+        }
+    }
+
     /// The next command to type, when this lane knows a special one.
     pub fn hint(&self) -> Option<&str> {
         match self {

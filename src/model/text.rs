@@ -67,7 +67,6 @@ fn push_neutral(out: &mut String, c: char) {
     }
 }
 
-/// Bytes as lower-case hexadecimal digits.
 /// The bytes that [`hex`] wrote down.
 pub fn unhex(hex: &str) -> Option<Vec<u8>> {
     let digits = hex.as_bytes();
@@ -80,6 +79,7 @@ pub fn unhex(hex: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(bytes.len() * 2);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::path::RelPath;
 use super::plan::Side;
 use super::record::{ChangeDoc, EntryDoc, ResultWord, TruthLane};
-use super::text::neutral_bytes;
+use super::text::{neutral_bytes, unhex};
 use super::tree::{Stat, What};
 
 /// One path that runs changed, as it has to become again.
@@ -66,9 +66,7 @@ pub fn of_lane(run: &str, lane: &TruthLane, died: bool) -> Option<Vec<Back>> {
 
 fn back(run: &str, c: &ChangeDoc) -> Option<Back> {
     let bytes = match &c.path_hex {
-        Some(hex) => (0..hex.len() / 2)
-            .map(|i| u8::from_str_radix(hex.get(i * 2..i * 2 + 2)?, 16).ok())
-            .collect::<Option<Vec<u8>>>()?,
+        Some(hex) => unhex(hex)?,
         None => c.path.as_bytes().to_vec(),
     };
     Some(Back {

@@ -9,9 +9,9 @@ use crate::host::log_files;
 use crate::lanes::log::plan::Step;
 use crate::lanes::log::run::Request;
 use crate::lanes::log::survey::Survey;
-use crate::lanes::truth::hosts::pair_id;
+use crate::lanes::truth::hosts::held_here;
 use crate::model::finding::{Finding, Severity};
-use crate::model::text::{neutral_bytes, size};
+use crate::model::text::size;
 
 /// Bytes that a step would bring.
 pub fn coming(step: &Step) -> u64 {
@@ -38,12 +38,7 @@ pub fn guards(request: &Request, survey: &Survey, steps: &[Step]) -> Vec<Finding
         });
     };
     let site = &policy.site;
-    let pair = site
-        .state_dir
-        .join("pairs")
-        .join(pair_id(&site.name, &peer.name));
-    if let Ok(why) = crate::host::files::read_bounded(&pair.join("held"), 4096) {
-        let why = neutral_bytes(why.split(|b| *b == b'\n').next().unwrap_or_default());
+    if let Some(why) = held_here(site, &peer.name) {
         refuse(
             "held",
             format!("{} and {} are held: {why}", site.name, peer.name),

@@ -13,6 +13,7 @@ use crate::host::{clock, signals};
 use crate::lanes::log::held::Log;
 use crate::lanes::log::probe::{self, Item, There};
 use crate::lanes::peers::Reach;
+use crate::lanes::truth::room::LEAST;
 use crate::model::log_state::{Range, window};
 use crate::model::policy::{Compress, Peer};
 use crate::model::progress::Progress;
@@ -20,8 +21,6 @@ use crate::tool::rsync::{self, End, Flavour, Pull};
 
 /// An old rsync reads the whole prefix on both sides before it says anything: it may stand still so many times longer.
 const OLD: u32 = 8;
-/// A disk with less room than this is full, to whoever asks why a file could not be written.
-const LEAST: u64 = 64 << 10;
 
 /// What all pulls of a peer share.
 pub struct Way<'a> {

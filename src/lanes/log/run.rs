@@ -20,7 +20,6 @@ use crate::model::invocation::Invocation;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
 use crate::model::record::{Action, Lane, LogLane, Outcome};
-use crate::model::text::neutral;
 use crate::tool::rsync::{self, Flavour, together};
 
 /// What is asked of the lane for one peer.
@@ -332,32 +331,23 @@ fn broke(lane: &mut LogLane, peer: &Peer, command: &str, e: &PullError) {
     lane.hint = Some(format!("ubos-sync {command} {} --apply", peer.name));
 }
 
-/// What this host's rsync can do, and what it says of itself.
-pub fn ours(program: &std::path::Path) -> (Option<Flavour>, String) {
+/// What this host's rsync can do.
+pub fn ours(program: &std::path::Path) -> Option<Flavour> {
     let ask = |more: &[&str]| {
         let call = Invocation::new(program).args(rsync::NEEDED).args(more);
         let out = process::run(&call.args(["--version"]), Vec::new()).ok()?;
         (out.code == Some(0)).then(|| String::from_utf8_lossy(&out.stdout).into_owned())
     };
     let modern = ask(&[rsync::MODERN]);
-    let old = match &modern {
-        Some(_) => None,
-        None => ask(&[]),
-    };
-    let said = modern.as_ref().or(old.as_ref());
-    let line = said.and_then(|s| s.lines().next()).unwrap_or_default();
-    (
-        rsync::flavour(modern.as_deref(), old.is_some()),
-        neutral(line),
-    )
+    let old = modern.is_none() && ask(&[]).is_some();
+    rsync::flavour(modern.as_deref(), old)
 }
 
 /// Which rsyncs there are and how they are used; or why there is no way.
 fn way<'a>(request: &Request<'a>, run: &'a str, survey: &Survey) -> Result<Way<'a>, String> {
     let program =
         process::which("rsync").ok_or("there is no rsync on this host; nothing was touched")?;
-    let (here, _) = ours(&program);
-    let here = here.ok_or_else(|| {
+    let here = ours(&program).ok_or_else(|| {
         format!(
             "{} on this host is no rsync that can append",
             program.display()

@@ -65,6 +65,14 @@ pub fn begin(
     log: &Log,
     state: Option<&State>,
 ) -> std::io::Result<Note> {
+    let own = held::state_path(state_dir, peer, log);
+    let dir = notes(state_dir).join(run);
+    let at = dir.join(own.file_name().unwrap_or_default());
+    // A second look within one run: how it was before the first is what counts.
+    let local = log.local.clone();
+    if let Some(before) = read(&at) {
+        return Ok(Note { at, before, local });
+    }
     let before = Before {
         schema: SCHEMA,
         run: run.to_owned(),
@@ -75,19 +83,10 @@ pub fn begin(
         members: members(&log.local)?,
         after: None,
     };
-    let dir = notes(state_dir).join(run);
-    let own = held::state_path(state_dir, peer, log);
-    let note = Note {
-        at: dir.join(own.file_name().unwrap_or_default()),
-        before,
-        local: log.local.clone(),
-    };
+    let note = Note { at, before, local };
     files::private_dir(&notes(state_dir)).map_err(std::io::Error::other)?;
     files::private_dir(&dir).map_err(std::io::Error::other)?;
-    // A second look within one run: how it was before the first is what counts.
-    if files::read_bounded(&note.at, MOST).is_err() {
-        note.save()?;
-    }
+    note.save()?;
     Ok(note)
 }
 
@@ -99,10 +98,7 @@ impl Note {
     }
 
     /// Writes down what the run left; a note of nothing goes away.
-    pub fn end(mut self) {
-        if let Some(first) = read(&self.at) {
-            self.before = first;
-        }
+    pub fn end(self) {
         let Ok(after) = members(&self.local) else {
             return;
         };

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::host::clock;
 use crate::host::link::{Agent, Link, LinkError};
 use crate::lanes::peers::Reach;
-use crate::model::policy::{Peer, Policy};
+use crate::model::policy::{Peer, Policy, Site};
 use crate::model::rules::Rules;
 use crate::model::tree::Tree;
 use crate::tool::{facts, remote};
@@ -131,6 +131,14 @@ pub fn pair_id(site: &str, peer: &str) -> String {
     let mut names = [site, peer];
     names.sort_unstable();
     names.join("+")
+}
+
+/// Why no run changes a pair, when this host holds it.
+pub fn held_here(site: &Site, peer: &str) -> Option<String> {
+    let pair = site.state_dir.join("pairs").join(pair_id(&site.name, peer));
+    let why = crate::host::files::read_bounded(&pair.join("held"), 4096).ok()?;
+    let line = why.split(|b| *b == b'\n').next().unwrap_or_default();
+    Some(crate::model::text::neutral_bytes(line))
 }
 
 /// Opens both hosts at once, and locks them.

@@ -8,13 +8,23 @@ use crate::model::text::{neutral, size};
 use crate::tool::remote;
 
 /// With less than this nothing of ours works, whatever is still to come.
-const LEAST: u64 = 64 << 10;
+pub const LEAST: u64 = 64 << 10;
 
 /// Bytes that one host still needs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Need {
     pub tree: u64,
     pub state: u64,
+}
+
+impl Need {
+    /// By disk: the tree's, and our own files' when they lie on another. On one disk both meet.
+    pub fn by_disk(self, state_is_apart: bool) -> (u64, u64) {
+        match state_is_apart {
+            false => (self.tree.saturating_add(self.state), 0),
+            true => (self.tree, self.state),
+        }
+    }
 }
 
 /// A disk that is too small, in words.
@@ -53,6 +63,13 @@ pub fn short(pair: &Pair, needs: [Need; 2]) -> Vec<Short> {
     })
 }
 
+/// A message behind the disks that were too small.
+pub fn said(short: &[Short], message: &str) -> String {
+    let mut all: Vec<&str> = short.iter().map(|s| s.words.as_str()).collect();
+    all.push(message);
+    all.join("; ")
+}
+
 fn of_host(host: &Host, side: Side, need: Need) -> Vec<Short> {
     let root = host.said.root.as_deref().unwrap_or(&host.root_given);
     let Ok(body) = host.link.call(remote::ROOM, &[&host.said.state, root], &[]) else {
@@ -63,14 +80,10 @@ fn of_host(host: &Host, side: Side, need: Need) -> Vec<Short> {
         Some(kib.saturating_mul(1024))
     };
     let (tree, state) = (free("space"), free("statespace"));
-    // On one disk both needs meet.
-    let tree_needs = match state {
-        None => need.tree.saturating_add(need.state),
-        Some(_) => need.tree,
-    };
+    let (tree_needs, state_needs) = need.by_disk(state.is_some());
     let places = [
         (tree, tree_needs, root),
-        (state, need.state, host.said.state.as_str()),
+        (state, state_needs, host.said.state.as_str()),
     ];
     let words = |(free, need, at): (Option<u64>, u64, &str)| {
         let need = need.max(LEAST);

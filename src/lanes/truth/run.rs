@@ -15,6 +15,7 @@ use crate::lanes::truth::commit;
 use crate::lanes::truth::engine::EngineError;
 use crate::lanes::truth::hosts::{Holder, OpenError, Pair};
 use crate::lanes::truth::propose::{self, Proposal, ProposeError, Request, Verdicts, save_index};
+use crate::lanes::truth::room;
 use crate::model::finding::{Finding, Severity};
 use crate::model::guards::GuardedPlan;
 use crate::model::plan::{Note, TruthPlan};
@@ -268,9 +269,7 @@ fn tell(lane: &mut TruthLane, plan: &TruthPlan, applied: Applied) {
     if nothing_done && lane.outcome != Outcome::Interrupted {
         lane.outcome = Outcome::Failed;
     }
-    let mut said: Vec<&str> = applied.short.iter().map(|s| s.words.as_str()).collect();
-    said.push(&message);
-    lane.message = Some(said.join("; "));
+    lane.message = Some(room::said(&applied.short, &message));
     lane.hint = Some(hint);
 }
 

@@ -191,9 +191,10 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
     tell(lane, &steps, &after, &bad);
     if lane.outcome == Outcome::Failed {
         let short = room::short(&pair, restore::needs(&after));
-        let mut said: Vec<&str> = short.iter().map(|s| s.words.as_str()).collect();
-        said.push("not everything could be put back; every file is whole, and the pair stays held until the rollback is done");
-        lane.message = Some(said.join("; "));
+        lane.message = Some(room::said(
+            &short,
+            "not everything could be put back; every file is whole, and the pair stays held until the rollback is done",
+        ));
         lane.hint = Some(request.again());
         return Ok(warned);
     }

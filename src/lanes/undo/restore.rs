@@ -61,10 +61,7 @@ pub(super) fn room(request: &Request, pair: &Pair, steps: &[Step]) -> Result<(),
         let host = host(pair, side);
         let said = &host.said;
         let root = said.root.as_deref().unwrap_or(&host.root_given);
-        let (tree, state) = match said.state_free {
-            None => (need.tree.saturating_add(need.state), 0),
-            Some(_) => (need.tree, need.state),
-        };
+        let (tree, state) = need.by_disk(said.state_free.is_some());
         for (need, free, at) in [
             (tree, said.free_bytes, root),
             (state, said.state_free, said.state.as_str()),

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::conflict::{Conflict, State};
 use crate::model::overview::{Standing, is_good};
-use crate::model::record::{Lane, Mode, Outcome, Record};
+use crate::model::record::{ChangeDoc, Lane, Mode, Outcome, Record, ResultWord};
 use crate::model::streak::Streak;
 use crate::model::text::{age, count, neutral, size};
 use crate::model::time::rfc3339;
@@ -265,16 +265,8 @@ fn open(f: &Facts) -> String {
         .filter(|c| c.state == State::Open)
         .collect();
     let mut out = "<h2 id=\"open\">Pending and open</h2>\n".to_owned();
-    let newest = f
-        .records
-        .iter()
-        .find(|r| r.complete && r.mode == Mode::DryRun);
-    let applied = f
-        .records
-        .iter()
-        .position(|r| r.complete && r.mode == Mode::Apply);
-    if let Some(record) = newest
-        && f.records.iter().position(|r| r.run == record.run) < applied.or(Some(usize::MAX))
+    if let Some(record) = f.records.iter().find(|r| r.complete)
+        && record.mode == Mode::DryRun
     {
         let n: usize = record.lanes.iter().map(pending).sum();
         let _ = writeln!(
@@ -313,9 +305,8 @@ fn open(f: &Facts) -> String {
 
 fn pending(lane: &Lane) -> usize {
     match lane {
-        Lane::Truth(t) => t.changes.len(),
-        Lane::Publish(p) => p.changes.len(),
         Lane::Log(l) => usize::from(l.outcome == Outcome::Pending),
+        _ => lane.changes().len(),
     }
 }
 
@@ -344,15 +335,10 @@ fn failures(f: &Facts) -> String {
             put(peer, &finding.message, &finding.hint);
         }
         for lane in &r.lanes {
-            let message = match lane {
-                Lane::Truth(t) => t.message.as_deref(),
-                Lane::Log(l) => l.message.as_deref(),
-                Lane::Publish(p) => p.message.as_deref(),
-            };
             if matches!(
                 lane.outcome(),
                 Outcome::Failed | Outcome::Interrupted | Outcome::Unreachable
-            ) && let Some(message) = message
+            ) && let Some(message) = lane.message()
             {
                 put(
                     lane.subject(),
@@ -381,30 +367,17 @@ fn failures(f: &Facts) -> String {
 fn volume(record: &Record) -> u64 {
     let of = |lane: &Lane| match lane {
         Lane::Log(l) => l.bytes,
-        Lane::Truth(t) => done(&t.changes),
-        Lane::Publish(p) => done(&p.changes),
+        _ => {
+            let done = |c: &&ChangeDoc| c.result == ResultWord::Done && c.kind != "delete";
+            lane.changes().iter().filter(done).map(|c| c.bytes).sum()
+        }
     };
     record.lanes.iter().map(of).sum()
 }
 
-fn done(changes: &[crate::model::record::ChangeDoc]) -> u64 {
-    let done = changes
-        .iter()
-        .filter(|c| c.result == crate::model::record::ResultWord::Done && c.kind != "delete");
-    done.map(|c| c.bytes).sum()
-}
-
 fn runs(f: &Facts) -> String {
     let row = |r: &Record| {
-        let changes: usize = r
-            .lanes
-            .iter()
-            .map(|l| match l {
-                Lane::Truth(t) => t.changes.len(),
-                Lane::Publish(p) => p.changes.len(),
-                Lane::Log(_) => 0,
-            })
-            .sum();
+        let changes: usize = r.lanes.iter().map(|l| l.changes().len()).sum();
         let outcome = if r.complete {
             r.outcome
         } else {
