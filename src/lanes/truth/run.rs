@@ -32,14 +32,14 @@ fn ended(lane: TruthLane, findings: Vec<Finding>) -> Ended {
     }
 }
 
-/// How long a run stands by a tie.
-const TIE: Duration = Duration::from_secs(3);
+/// How long a run stands by a tie: the other one has to reach this host before it sees that it lost, and a busy host is slow.
+const TIE: Duration = Duration::from_secs(10);
 
 /// Both hosts began at the same moment, and each has its own lock and wants the other's. One of them has to stay: the one whose
-/// name comes first.
+/// name comes first. A run of the peer that has both locks is met at our own, and no tie.
 fn is_tie(request: &Request, holder: &Holder) -> bool {
     let (site, peer) = (&request.policy.site.name, &request.peer.name);
-    site < peer && holder.words.contains(&format!(" on {peer}, "))
+    site < peer && holder.on == *peer && holder.words.contains(&format!(" on {peer}, "))
 }
 
 /// Runs the lane with one peer; waits until `until` for a lock that another run holds.

@@ -78,25 +78,39 @@ enter() {
   echo "$$ $b" >"$lock.take/by"
 }
 leave() { rm -rf "$lock.take"; }
+strange() { # sets why when what stands at the lock's place is no lock of ours: who holds what cannot be known from it
+  why=
+  if [ -L "$lock" ] || { [ -e "$lock" ] && [ ! -d "$lock" ]; }; then why="$lock is not a directory of ours"
+  elif [ -L "$lock/owner" ] || { [ -e "$lock/owner" ] && { [ ! -f "$lock/owner" ] || [ ! -r "$lock/owner" ]; }; }; then
+    why="$lock/owner cannot be read, so that nobody knows whether its run lives"
+  fi
+  [ -n "$why" ]
+}
 take() {
   if [ "$owner" = 0 ]; then set -- $$ 1; else set -- "$owner" 0; fi
-  n=0
+  n=0 odd=0 gone=0
   while :; do
-    # What is not ours is neither followed nor cleared: who holds what cannot be known from it.
-    if [ -L "$lock" ] || { [ -e "$lock" ] && [ ! -d "$lock" ]; }; then say nolock "$lock is not a directory of ours"; return 1; fi
     claim "$1" "$2" && return 0
+    # What is not ours is neither followed nor cleared. A lock that is let go between two looks seems strange once, not three times.
+    if strange; then
+      odd=$((odd + 1))
+      [ "$odd" -lt 3 ] || { say nolock "$why"; return 1; }
+      sleep 0.1 2>/dev/null || sleep 1
+      continue
+    fi
+    odd=0
     if ! { echo room >"$state/room.$$"; } 2>/dev/null; then
       rm -f "$state/room.$$"
       say nolock "nothing can be written in $state: its disk is full, or it is read-only"
       return 1
     fi
     rm -f "$state/room.$$"
-    if [ -L "$lock/owner" ] || { [ -e "$lock/owner" ] && { [ ! -f "$lock/owner" ] || [ ! -r "$lock/owner" ]; }; }; then
-      say nolock "$lock/owner cannot be read, so that nobody knows whether its run lives"
-      return 1
+    if [ ! -d "$lock" ]; then
+      gone=$((gone + 1))
+      [ "$gone" -lt 10 ] || { say nolock "$lock cannot be made"; return 1; }
+      sleep 0.1 2>/dev/null || sleep 1
+      continue
     fi
-    [ -d "$lock" ] || [ $n -lt 3 ] || { say nolock "$lock cannot be made"; return 1; }
-    [ -d "$lock" ] || n=$((n + 1))
     if [ ! -s "$lock/owner" ] && [ $n -lt 5 ]; then n=$((n + 1)); sleep 0.3 2>/dev/null || sleep 1; continue; fi
     if ! dead; then
       # It may have been let go at this very moment.
