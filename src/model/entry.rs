@@ -4,6 +4,9 @@
 /// cut to whole microseconds, so `.800000` may arrive as `.799999`: comparing cut values would call half of all whole microseconds wrong.
 const ENGINE_TIME_NS: u128 = 1_500;
 
+/// sha256, lower-case hex. Shared: what is remembered, seen and planned is mostly the same.
+pub type ContentHash = std::sync::Arc<str>;
+
 /// A file system object as far as it can be synced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -19,8 +22,7 @@ pub struct File {
     /// Permission bits (`0o777` and below: set-id bits never travel).
     pub mode: u32,
     pub mtime_ns: i128,
-    /// sha256, lower-case hex.
-    pub hash: String,
+    pub hash: ContentHash,
 }
 
 impl Entry {
@@ -117,7 +119,7 @@ mod tests {
                 size: 0,
                 mode: 0o644,
                 mtime_ns,
-                hash: String::new(),
+                hash: "".into(),
             })
         };
         let given = 1_700_000_000_800_000_000;
@@ -133,7 +135,7 @@ mod tests {
                 size: 0,
                 mode: 0o644,
                 mtime_ns: (17_000_000_000 + tenths) * 100_000_000,
-                hash: String::new(),
+                hash: "".into(),
             })
         };
         let blind = |tenths| file(0).engine_sees_same_time(&file(tenths));

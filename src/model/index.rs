@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use super::entry::ContentHash;
 use super::manifest::{escape, unescape};
 use super::path::RelPath;
 use super::plan::Side;
 use super::tree::Stat;
+use super::walk::Walk;
 
 /// How close to the sweep a change makes an entry untrustworthy.
 const RACY_NS: i128 = 2_000_000_000;
@@ -20,7 +22,27 @@ struct Known {
     mtime_ns: i128,
     ctime_ns: i128,
     ino: u64,
-    hash: String,
+    hash: ContentHash,
+}
+
+impl Known {
+    /// The hash, when the facts are still these.
+    fn of(&self, stat: &Stat) -> Option<&ContentHash> {
+        let is_same = self.size == stat.size
+            && self.mtime_ns == stat.mtime_ns
+            && self.ctime_ns == stat.ctime_ns
+            && self.ino == stat.ino;
+        is_same.then_some(&self.hash)
+    }
+}
+
+/// As [`Index::hash`], for paths in rising order.
+pub struct Hashes<'i>(Walk<'i, Known>);
+
+impl<'i> Hashes<'i> {
+    pub fn hash(&mut self, path: &RelPath, stat: &Stat) -> Option<&'i ContentHash> {
+        self.0.at(path)?.of(stat)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,20 +79,24 @@ impl Index {
         }
     }
 
-    pub fn hash(&self, side: Side, path: &RelPath, stat: &Stat) -> Option<&String> {
-        self.side(side)
-            .get(path)
-            .filter(|k| {
-                k.size == stat.size
-                    && k.mtime_ns == stat.mtime_ns
-                    && k.ctime_ns == stat.ctime_ns
-                    && k.ino == stat.ino
-            })
-            .map(|k| &k.hash)
+    pub fn hash(&self, side: Side, path: &RelPath, stat: &Stat) -> Option<&ContentHash> {
+        self.side(side).get(path)?.of(stat)
+    }
+
+    /// For asking about all paths of a side in their order.
+    pub fn walk(&self, side: Side) -> Hashes<'_> {
+        Hashes(Walk::of(self.side(side)))
     }
 
     /// Remembers a hash; `seen_at` is that host's clock when the facts were taken.
-    pub fn remember(&mut self, side: Side, path: &RelPath, stat: &Stat, hash: &str, seen_at: i128) {
+    pub fn remember(
+        &mut self,
+        side: Side,
+        path: &RelPath,
+        stat: &Stat,
+        hash: &ContentHash,
+        seen_at: i128,
+    ) {
         let newest = stat.mtime_ns.max(stat.ctime_ns);
         // Whole-second times on both: a file system that cannot show a second change within the second.
         let coarse = stat.ctime_ns % 1_000_000_000 == 0 && stat.mtime_ns % 1_000_000_000 == 0;
@@ -88,7 +114,7 @@ impl Index {
             mtime_ns: stat.mtime_ns,
             ctime_ns: stat.ctime_ns,
             ino: stat.ino,
-            hash: hash.to_owned(),
+            hash: hash.clone(),
         };
         if self.side(side).get(path) != Some(&known) {
             self.is_news = true;
@@ -97,7 +123,7 @@ impl Index {
     }
 
     /// Forgets paths that are no longer there.
-    pub fn retain(&mut self, side: Side, present: impl Fn(&RelPath) -> bool) {
+    pub fn retain(&mut self, side: Side, mut present: impl FnMut(&RelPath) -> bool) {
         let before = self.side(side).len();
         self.side_mut(side).retain(|p, _| present(p));
         self.is_news |= self.side(side).len() != before;
@@ -135,11 +161,12 @@ impl Index {
             full_at: head.strip_prefix("ubos-sync index 1\t")?.parse().ok()?,
             ..Index::default()
         };
+        let mut sides = [Vec::new(), Vec::new()];
         for line in lines {
             let mut f = line.splitn(7, |b| *b == b'\t');
             let side = match f.next()? {
-                b"l" => Side::Local,
-                b"p" => Side::Peer,
+                b"l" => 0,
+                b"p" => 1,
                 _ => return None,
             };
             let mut text = || std::str::from_utf8(f.next()?).ok();
@@ -148,11 +175,13 @@ impl Index {
                 mtime_ns: text()?.parse().ok()?,
                 ctime_ns: text()?.parse().ok()?,
                 ino: text()?.parse().ok()?,
-                hash: text()?.to_owned(),
+                hash: text()?.into(),
             };
             let path = RelPath::new(unescape(f.next()?)?)?;
-            index.side_mut(side).insert(path, known);
+            sides[side].push((path, known));
         }
+        // In order already, so that the maps are built in one go.
+        [index.local, index.peer] = sides.map(|all| all.into_iter().collect());
         Some(index)
     }
 }
@@ -177,9 +206,15 @@ mod tests {
     fn a_hash_is_believed_only_for_the_same_facts() {
         let path = RelPath::new("a\tb").unwrap();
         let mut index = Index::default();
-        index.remember(Side::Peer, &path, &stat(1_000), "h", 9_000_000_000);
+        index.remember(Side::Peer, &path, &stat(1_000), &"h".into(), 9_000_000_000);
         let index = Index::parse(&index.to_bytes());
-        assert_eq!(index.hash(Side::Peer, &path, &stat(1_000)).unwrap(), "h");
+        assert_eq!(
+            index
+                .hash(Side::Peer, &path, &stat(1_000))
+                .unwrap()
+                .as_ref(),
+            "h"
+        );
         assert!(index.hash(Side::Peer, &path, &stat(1_001)).is_none());
         assert!(index.hash(Side::Local, &path, &stat(1_000)).is_none());
     }
@@ -188,7 +223,13 @@ mod tests {
     fn a_fresh_change_is_not_remembered() {
         let path = RelPath::new("a").unwrap();
         let mut index = Index::default();
-        index.remember(Side::Local, &path, &stat(8_000_000_000), "h", 9_000_000_000);
+        index.remember(
+            Side::Local,
+            &path,
+            &stat(8_000_000_000),
+            &"h".into(),
+            9_000_000_000,
+        );
         assert!(
             index
                 .hash(Side::Local, &path, &stat(8_000_000_000))
@@ -200,7 +241,7 @@ mod tests {
     fn a_damaged_index_is_an_empty_one() {
         let path = RelPath::new("a").unwrap();
         let mut index = Index::default();
-        index.remember(Side::Local, &path, &stat(1), "h", 9_000_000_000);
+        index.remember(Side::Local, &path, &stat(1), &"h".into(), 9_000_000_000);
         let bytes = index.to_bytes();
         assert_eq!(Index::parse(&bytes[..bytes.len() - 1]), Index::default());
         assert_eq!(Index::parse(b"garbage"), Index::default());

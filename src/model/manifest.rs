@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::entry::{Entry, File};
 use super::path::RelPath;
+use super::walk::{self, Walk};
 
 /// The base: entries by path, and facts about the pair (`rules`, `root <site>`, `unison <site>`, …).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,11 +25,12 @@ impl Manifest {
         if bytes.is_empty() {
             return Some(m);
         }
+        let mut entries = Vec::new();
         for line in bytes.strip_suffix(b"\n")?.split(|b| *b == b'\n') {
             let mut f = line.split(|b| *b == b'\t');
             match f.next()? {
                 b"-" => {
-                    m.entries.remove(&path(f.next()?)?);
+                    entries.push((path(f.next()?)?, None));
                 }
                 b"m" => {
                     let key = String::from_utf8(unescape(f.next()?)?).ok()?;
@@ -44,13 +46,14 @@ impl Manifest {
                 }
                 kind => {
                     let (p, e) = entry(kind, &mut f)?;
-                    m.entries.insert(p, e);
+                    entries.push((p, Some(e)));
                 }
             }
             if f.next().is_some() {
                 return None;
             }
         }
+        m.entries = walk::settled(entries);
         Some(m)
     }
 
@@ -70,13 +73,15 @@ impl Manifest {
                 );
             }
         }
+        let mut after = Walk::of(&next.entries);
         for path in self.entries.keys() {
-            if !next.entries.contains_key(path) {
+            if after.at(path).is_none() {
                 line(&mut out, &[b"-", &escape(path.as_bytes())]);
             }
         }
+        let mut before = Walk::of(&self.entries);
         for (path, entry) in &next.entries {
-            if self.entries.get(path) != Some(entry) {
+            if before.at(path) != Some(entry) {
                 write_entry(&mut out, path, entry);
             }
         }
@@ -113,7 +118,7 @@ pub fn entry<'a>(kind: &[u8], f: &mut impl Iterator<Item = &'a [u8]>) -> Option<
     let octal = |b| u32::from_str_radix(text(b)?, 8).ok();
     let entry = match kind {
         b"f" => {
-            let hash = text(f.next()?)?.to_owned();
+            let hash = text(f.next()?)?.into();
             Entry::File(File {
                 hash,
                 size: text(f.next()?)?.parse().ok()?,
@@ -189,7 +194,7 @@ mod tests {
                 size,
                 mode,
                 mtime_ns: i128::from(t),
-                hash: format!("{size:064x}")
+                hash: format!("{size:064x}").into()
             })),
             (0u32..0o1000).prop_map(|mode| Entry::Dir { mode }),
             any::<Vec<u8>>().prop_map(|target| Entry::Link {

@@ -36,5 +36,6 @@ pub mod tree;
 pub mod truth_doc;
 pub mod turn;
 pub mod undo;
+pub mod walk;
 pub mod words;
 pub mod worker_doc;

@@ -4,10 +4,12 @@
 //! Nothing prints one except through `Display`, which escapes control, bidi and invalid bytes.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// A path below a root, as bytes, components separated by `/`. The root itself is the empty path.
+/// A path below a root, as bytes, components separated by `/`. The root itself is the empty path. Shared, since the tree, the
+/// replica, the base and the plan all name the same one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct RelPath(Vec<u8>);
+pub struct RelPath(Arc<[u8]>);
 
 impl RelPath {
     /// The root itself.
@@ -22,7 +24,7 @@ impl RelPath {
             || bytes
                 .split(|b| *b == b'/')
                 .all(|c| !c.is_empty() && c != b"." && c != b".." && !c.contains(&0));
-        sound.then_some(Self(bytes))
+        sound.then(|| Self(bytes.into()))
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -44,7 +46,7 @@ impl RelPath {
             return None;
         }
         let cut = self.0.iter().rposition(|b| *b == b'/').unwrap_or(0);
-        Some(Self(self.0[..cut].to_vec()))
+        Some(Self(self.0[..cut].into()))
     }
 
     /// Every proper ancestor below the root, nearest first (the root is not among them).
@@ -63,7 +65,7 @@ impl RelPath {
     }
 
     pub fn join(&self, name: &[u8]) -> Option<RelPath> {
-        let mut bytes = self.0.clone();
+        let mut bytes = self.0.to_vec();
         if !bytes.is_empty() {
             bytes.push(b'/');
         }

@@ -8,11 +8,12 @@ mod replace;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::decide::{Decision, Judge};
-use super::entry::Entry;
+use super::entry::{ContentHash, Entry};
 use super::manifest::Manifest;
 use super::path::RelPath;
 use super::plan::{Change, Decided, Kind, Left, Note, Side, TruthPlan};
 use super::tree::{Tree, What};
+use super::walk::{self, Walk};
 
 /// One side as it was seen, with content.
 #[derive(Debug, Clone, Default)]
@@ -123,16 +124,17 @@ impl<'a> Work<'a> {
     }
 
     fn decide_each_path(&mut self) {
-        let mut paths: BTreeSet<&RelPath> = self.base.entries.keys().collect();
-        paths.extend(self.local.tree.truth.keys());
-        paths.extend(self.peer.tree.truth.keys());
-        for path in paths {
-            if self.in_the_way(path) {
+        let (local, peer) = (self.local, self.peer);
+        let (mut near, mut far) = (Walk::of(&local.entries), Walk::of(&peer.entries));
+        let is_readable = [local, peer].map(|r| r.tree.unreadable.is_empty()) == [true, true];
+        for (path, base, ..) in walk::three(&self.base.entries, &local.tree.truth, &peer.tree.truth)
+        {
+            let (a, b) = (near.at(path), far.at(path));
+            // What both sides could read is nothing special, stands nowhere apart and is not left before it is decided.
+            let is_clear = is_readable && a.is_some() && b.is_some();
+            if !is_clear && self.in_the_way(path) {
                 continue;
             }
-            let a = self.local.entries.get(path);
-            let b = self.peer.entries.get(path);
-            let base = self.base.entries.get(path);
             match self.judge.decide(a, b, base) {
                 Decision::Equal => {
                     let known = match (a, base) {
@@ -407,7 +409,7 @@ fn mark_moves(changes: &mut [Change]) {
         Some(Entry::File(f)) => Some(f.hash.clone()),
         _ => None,
     };
-    let mut arrivals: HashMap<(Side, String), usize> = HashMap::new();
+    let mut arrivals: HashMap<(Side, ContentHash), usize> = HashMap::new();
     for c in changes.iter().filter(|c| c.kind == Kind::Create) {
         if let Some(h) = hash(&c.source) {
             *arrivals.entry((c.to, h)).or_default() += 1;

@@ -36,7 +36,7 @@ impl Node {
                 size: 1,
                 mode: *mode,
                 mtime_ns: *mtime_ns,
-                hash: content.to_string(),
+                hash: content.to_string().into(),
             })),
             Node::Dir(mode) => Some(Entry::Dir { mode: *mode }),
             Node::Link(t) => Some(Entry::Link {

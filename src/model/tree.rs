@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::{Entry, File};
+use super::entry::{ContentHash, Entry, File};
 use super::path::RelPath;
 use super::rules::{Rules, Verdict};
 
@@ -43,6 +43,8 @@ impl Tree {
     /// Sorts swept facts by the rules.
     pub fn sort(stats: BTreeMap<RelPath, Stat>, unreadable: Vec<RelPath>, rules: &Rules) -> Self {
         let mut tree = Tree::default();
+        // In order, so that the maps are built in one go.
+        let (mut truth, mut apart) = (Vec::with_capacity(stats.len()), Vec::new());
         for (path, stat) in stats {
             if path.is_root() {
                 continue;
@@ -59,14 +61,12 @@ impl Tree {
             }
             let is_dir = stat.what == What::Dir;
             match rules.verdict(&path, is_dir) {
-                Verdict::Truth(_) => {
-                    tree.truth.insert(path, stat);
-                }
-                verdict => {
-                    tree.apart.insert(path, (verdict, is_dir));
-                }
+                Verdict::Truth(_) => truth.push((path, stat)),
+                verdict => apart.push((path, (verdict, is_dir))),
             }
         }
+        tree.truth = truth.into_iter().collect();
+        tree.apart = apart.into_iter().collect();
         for dir in unreadable {
             if dir.is_root() || may_hold_truth(&rules.verdict(&dir, true)) {
                 tree.unreadable.insert(dir);
@@ -113,7 +113,7 @@ pub fn is_engine_temp(name: &[u8]) -> bool {
 
 impl Stat {
     /// The entry that this is, given the content's hash. `None` for special files, and files without a hash.
-    pub fn entry(&self, hash: Option<&String>) -> Option<Entry> {
+    pub fn entry(&self, hash: Option<&ContentHash>) -> Option<Entry> {
         match &self.what {
             What::File => Some(Entry::File(File {
                 size: self.size,

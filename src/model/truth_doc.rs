@@ -175,7 +175,7 @@ impl EntryDoc {
             mode: entry.mode().map(|m| format!("{m:04o}")),
             mtime: entry.mtime_ns().map(super::time::rfc3339_ns),
             hash: match entry {
-                Entry::File(f) => Some(f.hash.clone()),
+                Entry::File(f) => Some(f.hash.to_string()),
                 _ => None,
             },
             link: match entry {

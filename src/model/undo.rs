@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::entry::ContentHash;
 use super::path::RelPath;
 use super::plan::Side;
 use super::record::{ChangeDoc, EntryDoc, ResultWord, TruthLane};
@@ -30,7 +31,7 @@ pub struct Back {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Now {
     pub stat: Stat,
-    pub hash: Option<String>,
+    pub hash: Option<ContentHash>,
 }
 
 /// What is to be done about a path.
@@ -125,7 +126,9 @@ pub fn fate(back: &Back, now: Option<&Now>, resumed: bool) -> Fate {
     let half_done = || match (&back.before, now) {
         (Some(_), None) => true,
         (Some(b), Some(n)) if b.r#type == "directory" => n.stat.what == What::Dir,
-        (Some(b), Some(n)) => b.r#type == "file" && b.hash.is_some() && b.hash == n.hash,
+        (Some(b), Some(n)) => {
+            b.r#type == "file" && b.hash.is_some() && b.hash.as_deref() == n.hash.as_deref()
+        }
         (None, _) => false,
     };
     match is(&back.after, now, false) || (resumed && half_done()) {
@@ -146,7 +149,7 @@ fn is(version: &Option<EntryDoc>, now: Option<&Now>, exactly: bool) -> bool {
         (What::File, "file") => {
             let time = super::time::rfc3339_ns(now.stat.mtime_ns);
             doc.hash.is_some()
-                && doc.hash == now.hash
+                && doc.hash.as_deref() == now.hash.as_deref()
                 && same_mode
                 && (!exactly || doc.mtime.as_ref() == Some(&time))
         }

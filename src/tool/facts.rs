@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::entry::ContentHash;
 use crate::model::path::RelPath;
 use crate::model::tree::{Stat, What};
 use crate::tool::remote::find;
@@ -155,7 +156,7 @@ pub fn seconds(bytes: &[u8]) -> Option<i128> {
 }
 
 /// Lines of the hash script for names without anything special: `<64 hex>  ./name`.
-pub fn parse_hashes(body: &[u8]) -> BTreeMap<RelPath, String> {
+pub fn parse_hashes(body: &[u8]) -> BTreeMap<RelPath, ContentHash> {
     let mut out = BTreeMap::new();
     for line in body.split(|b| *b == b'\n') {
         let Some((hash, rest)) = line.split_at_checked(64) else {
@@ -176,16 +177,16 @@ pub fn parse_hashes(body: &[u8]) -> BTreeMap<RelPath, String> {
 }
 
 /// Lines of the hash script for odd names: one hash or an empty line for each, in order.
-pub fn parse_hashes_in_order(body: &[u8], names: &[RelPath]) -> BTreeMap<RelPath, String> {
+pub fn parse_hashes_in_order(body: &[u8], names: &[RelPath]) -> BTreeMap<RelPath, ContentHash> {
     body.split(|b| *b == b'\n')
         .zip(names)
         .filter_map(|(line, path)| Some((path.clone(), hex64(line)?)))
         .collect()
 }
 
-fn hex64(bytes: &[u8]) -> Option<String> {
+fn hex64(bytes: &[u8]) -> Option<ContentHash> {
     let sound = bytes.len() == 64 && bytes.iter().all(u8::is_ascii_hexdigit);
-    sound.then(|| String::from_utf8_lossy(bytes).to_ascii_lowercase())
+    sound.then(|| String::from_utf8_lossy(bytes).to_ascii_lowercase().into())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::host::{export as lay, process, signals};
 use crate::lanes::publish::export::{Export, subset};
 use crate::lanes::publish::target::{Opened, layout_word};
 use crate::lanes::truth::content;
-use crate::model::entry::Entry;
+use crate::model::entry::{ContentHash, Entry};
 use crate::model::index::Index;
 use crate::model::manifest::{Manifest, write_entry};
 use crate::model::path::RelPath;
@@ -268,7 +268,7 @@ impl Job<'_> {
     ) -> Result<(), Broke> {
         let placed: BTreeSet<&RelPath> = plan.placed().collect();
         let mut doubtful = Vec::new();
-        let mut known: BTreeMap<RelPath, String> = BTreeMap::new();
+        let mut known: BTreeMap<RelPath, ContentHash> = BTreeMap::new();
         for (path, wanted) in &self.export.want {
             let Some(now) = after.get(path) else {
                 return Err(broke(format!("{path} is missing after the transfer"), true));

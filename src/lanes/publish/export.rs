@@ -18,6 +18,7 @@ use crate::model::path::RelPath;
 use crate::model::policy::{Policy, Publish, always_excluded};
 use crate::model::record::Outcome;
 use crate::model::rules::Verdict;
+use crate::model::text::hex;
 use crate::tool::git::{self, Item, ItemKind};
 
 /// Exports that are kept for the next run.
@@ -263,10 +264,7 @@ fn write(
                         0o644
                     };
                     lay::lay_file(stage, &item.path, body, mode, source.seconds).map_err(fail)?;
-                    let hash = Sha256::digest(body)
-                        .iter()
-                        .map(|b| format!("{b:02x}"))
-                        .collect();
+                    let hash = hex(&Sha256::digest(body)).into();
                     Entry::File(File {
                         size: body.len() as u64,
                         mode,

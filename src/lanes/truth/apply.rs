@@ -67,7 +67,27 @@ pub fn apply(
     if failed || matches!(out.broke, Some(Broke::Failed(_) | Broke::Lost(_))) {
         out.short = room::short(&p.pair, room::needs(&plan.changes, &out.results));
     }
+    let_go(p);
     out
+}
+
+/// Lets both hosts go; the memory that a large tree took is given back meanwhile.
+fn let_go(p: Proposal) {
+    let Proposal {
+        work,
+        pair,
+        base,
+        local,
+        peer,
+        index,
+        ..
+    } = p;
+    std::thread::scope(|s| {
+        s.spawn(move || drop((base, local, peer, index)));
+        // The engine ends before the locks are let go.
+        drop(work);
+        drop(pair);
+    });
 }
 
 fn carry_out(p: &mut Proposal, plan: &TruthPlan, request: &Request) -> Applied {

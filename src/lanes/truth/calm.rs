@@ -90,13 +90,14 @@ pub fn remember(
 /// Whether everything in a replica could be read and is remembered by facts that can be trusted.
 fn is_known(side: Side, replica: &Replica, index: &Index) -> bool {
     let tree = &replica.tree;
+    let mut known = index.walk(side);
     tree.unreadable.is_empty()
         && tree.litter.is_empty()
         && replica.unread.is_empty()
         && tree
             .truth
             .iter()
-            .all(|(p, s)| s.what != What::File || index.hash(side, p, s).is_some())
+            .all(|(p, s)| s.what != What::File || known.hash(p, s).is_some())
 }
 
 fn key(policy: &Policy, pair: &Pair) -> Option<String> {

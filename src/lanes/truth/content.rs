@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::link::{Link, LinkError};
 use crate::lanes::truth::hosts::{Host, Pair};
+use crate::model::entry::ContentHash;
 use crate::model::index::Index;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
 use crate::model::reconcile::Replica;
 use crate::model::tree::{Stat, Tree, What};
+use crate::model::walk::Walk;
 use crate::tool::{facts, remote};
 
 /// Builds both replicas with content, hashing on both hosts at once whatever the index does not know.
@@ -16,9 +18,10 @@ pub fn replicas(pair: &mut Pair, index: &mut Index) -> Result<(Replica, Replica)
     let local_tree = std::mem::take(&mut pair.local.tree);
     let peer_tree = std::mem::take(&mut pair.peer.tree);
     let unknown = |side, tree: &Tree, index: &Index| -> Vec<RelPath> {
+        let mut known = index.walk(side);
         tree.truth
             .iter()
-            .filter(|(p, s)| s.what == What::File && index.hash(side, p, s).is_none())
+            .filter(|(p, s)| s.what == What::File && known.hash(p, s).is_none())
             .map(|(p, _)| p.clone())
             .collect()
     };
@@ -40,7 +43,8 @@ pub fn replicas(pair: &mut Pair, index: &mut Index) -> Result<(Replica, Replica)
         (Side::Local, local, &local_tree, &near),
         (Side::Peer, peer, &peer_tree, &far),
     ] {
-        index.retain(side, |p| tree.truth.contains_key(p));
+        let mut there = Walk::of(&tree.truth);
+        index.retain(side, |p| there.at(p).is_some());
         for (path, hash) in fresh {
             if let Some(stat) = tree.truth.get(path) {
                 index.remember(side, path, stat, hash, host.said.swept_at);
@@ -58,12 +62,18 @@ pub fn replicas(pair: &mut Pair, index: &mut Index) -> Result<(Replica, Replica)
     }))
 }
 
-fn replica(side: Side, tree: Tree, fresh: &BTreeMap<RelPath, String>, index: &Index) -> Replica {
+fn replica(
+    side: Side,
+    tree: Tree,
+    fresh: &BTreeMap<RelPath, ContentHash>,
+    index: &Index,
+) -> Replica {
     let mut out = Replica::default();
     let mut entries = Vec::with_capacity(tree.truth.len());
+    let mut known = index.walk(side);
     for (path, stat) in &tree.truth {
         // What is too young to be remembered is still known now.
-        let hash = fresh.get(path).or_else(|| index.hash(side, path, stat));
+        let hash = fresh.get(path).or_else(|| known.hash(path, stat));
         match stat.entry(hash) {
             Some(entry) => entries.push((path.clone(), entry)),
             None if stat.what == What::File => {
@@ -83,7 +93,7 @@ pub fn hash(
     link: &Link,
     root: &str,
     paths: &[RelPath],
-) -> Result<BTreeMap<RelPath, String>, LinkError> {
+) -> Result<BTreeMap<RelPath, ContentHash>, LinkError> {
     let odd = |p: &RelPath| {
         p.as_bytes()
             .iter()

@@ -12,6 +12,7 @@ use crate::model::guards::{Facts, HostFacts};
 use crate::model::manifest::Manifest;
 use crate::model::policy::Policy;
 use crate::model::reconcile::Replica;
+use crate::model::walk::Walk;
 
 /// Key under which the base remembers where a site's root really was.
 fn root_key(site: &str) -> String {
@@ -117,17 +118,19 @@ fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
     let mut before = 0;
     let mut unchanged = 0;
     let mut gone: Vec<&str> = Vec::new();
+    let mut apart = Walk::of(&replica.tree.apart);
+    let mut entries = Walk::of(&replica.entries);
     for (path, entry) in &base.entries {
         let Entry::File(was) = entry else { continue };
         // What the rules no longer call truth, or cannot be read, says nothing about a change.
-        if replica.tree.apart.contains_key(path)
+        if apart.at(path).is_some()
             || replica.tree.is_unknown(path)
             || replica.unread.contains(path)
         {
             continue;
         }
         before += 1;
-        match replica.entries.get(path) {
+        match entries.at(path) {
             // Times that never travel may differ between the sides for good: that is no change.
             Some(now) if entry.same_content(now) && entry.engine_sees_same_time(now) => {
                 unchanged += 1;
@@ -141,7 +144,7 @@ fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
             .entries
             .values()
             .filter_map(|e| match e {
-                Entry::File(f) => Some(f.hash.as_str()),
+                Entry::File(f) => Some(&*f.hash),
                 _ => None,
             })
             .collect();
@@ -150,7 +153,7 @@ fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
             .iter()
             .filter(|(p, _)| !base.entries.contains_key(*p))
             .filter_map(|(_, e)| match e {
-                Entry::File(f) if old.contains(f.hash.as_str()) => Some(f.hash.as_str()),
+                Entry::File(f) if old.contains(&*f.hash) => Some(&*f.hash),
                 _ => None,
             })
             .collect();

@@ -6,7 +6,7 @@ use crate::host::link::LinkError;
 use crate::lanes::truth::content;
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::decide::Judge;
-use crate::model::entry::Entry;
+use crate::model::entry::{ContentHash, Entry};
 use crate::model::index::Index;
 use crate::model::path::RelPath;
 use crate::model::plan::{Change, Kind, Side};
@@ -28,7 +28,7 @@ pub struct Verified {
 #[derive(Default)]
 struct Seen {
     stats: BTreeMap<RelPath, Stat>,
-    hashes: BTreeMap<RelPath, String>,
+    hashes: BTreeMap<RelPath, ContentHash>,
 }
 
 impl Seen {

@@ -275,7 +275,7 @@ fn is_kept(back: &Back, kept: Option<&Now>) -> bool {
         return false;
     };
     match &kept.stat.what {
-        What::File => before.r#type == "file" && before.hash == kept.hash,
+        What::File => before.r#type == "file" && before.hash.as_deref() == kept.hash.as_deref(),
         What::Link(_) => before.r#type == "link",
         _ => false,
     }

@@ -32,9 +32,8 @@ if [ -e "$root/.git" ] && command -v git >/dev/null 2>&1; then
     g diff --binary --no-ext-diff --no-textconv --ignore-submodules=all HEAD >"$r/git.patch"
   fi
 fi
-cat >"$r/plan.new" || exit 1
-sed "1,/^$nonce SNAPSHOT\$/d" "$r/plan.new" >"$r/snapshot.json" && sed "/^$nonce SNAPSHOT\$/,\$d" "$r/plan.new" >"$r/pending.new" || exit 1
-rm -f "$r/plan.new"
+: >"$r/snapshot.json" && : >"$r/pending.new" && cd "$r" || exit 1
+sed -n -e "/^$nonce SNAPSHOT\$/,\$!w pending.new" -e "1,/^$nonce SNAPSHOT\$/!w snapshot.json" || exit 1
 sync "$r/pending.new" "$r/snapshot.json" 2>/dev/null || sync
 mv "$r/pending.new" "$r/pending" || exit 1
 printf '%s END\n' "$nonce"

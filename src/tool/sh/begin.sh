@@ -12,12 +12,19 @@ chmod 700 "$state" "$state/pairs" "$p" "$r"
 [ -z "$gen" ] || [ ! -d "$p/archives/$gen/unison" ] || cp -pR "$p/archives/$gen/unison/." "$r/unison/" || exit 1
 : >"$r/unison/default.prf"
 # Quoted once, here, so that no other text is ever pasted into a command.
-q() { printf '%s' "$1" | sed "s/'/'\\\\''/g;1s/^/'/;\$s/\$/'/"; }
+q() {
+  case $1 in
+  *\'*) printf '%s' "$1" | sed "s/'/'\\\\''/g;1s/^/'/;\$s/\$/'/" ;;
+  *) printf "'%s'" "$1" ;;
+  esac
+}
 {
   echo "LC_ALL=C TZ=UTC; export LC_ALL TZ"
   echo "UNISON=$(q "$r/unison") UNISONBACKUPDIR=$(q "$r/backup") UNISONLOCALHOSTNAME=$(q "$site")"
   echo "export UNISON UNISONBACKUPDIR UNISONLOCALHOSTNAME"
-  echo "b=\$(if [ -r /proc/\$\$/stat ]; then sed 's/.*) //' /proc/\$\$/stat | cut -d' ' -f20; else ps -o lstart= -p \$\$ | tr -s ' ' _; fi)"
+  # As the agent does it: a program that is started here is waited for by both hosts.
+  echo 'born() { b=${b##*) }; set -f; set -- $b; set +f; b=${20}; }'
+  echo 'if { IFS= read -r b <"/proc/$$/stat"; } 2>/dev/null; then born; else b=$(ps -o lstart= -p $$ | tr -s " " _); fi'
   echo "echo \"\$\$ \$b\" >$(q "$state/lock.d")/engine.$run || exit 96"
   echo "exec $(q "$unison") \"\$@\""
 } >"$r/engine.sh" || exit 1

@@ -7,28 +7,31 @@ for v in nonce state pair run gen step keep losers digest serial; do IFS= read -
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 p=$state/pairs/$pair
 a=$p/archives
-sha() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256; else openssl dgst -sha256 -r; fi | cut -c1-64; }
+sha() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256; else openssl dgst -sha256 -r; fi; }
 flush() { sync "$@" 2>/dev/null || sync; }
 printf '\n%s BEGIN\n' "$nonce"
 case $step in
 prepare | recover)
-  rm -rf "$a/.new-$run"
+  [ ! -e "$a/.new-$run" ] || rm -rf "$a/.new-$run"
   mkdir -p "$a/.new-$run/unison" || exit 1
   if [ "$step" = prepare ] && [ -d "$p/runs/$run/unison" ]; then
-    for f in "$p/runs/$run/unison"/ar* "$p/runs/$run/unison"/fp*; do [ -f "$f" ] && { cp -p "$f" "$a/.new-$run/unison/" || exit 1; }; done
+    set --
+    for f in "$p/runs/$run/unison"/ar* "$p/runs/$run/unison"/fp*; do [ -f "$f" ] && set -- "$@" "$f"; done
+    [ $# -eq 0 ] || cp -p "$@" "$a/.new-$run/unison/" || exit 1
   elif [ -n "$gen" ] && [ -d "$a/$gen/unison" ]; then cp -pR "$a/$gen/unison/." "$a/.new-$run/unison/" || exit 1
   fi
   if [ "$digest" != whole ] && [ -n "$gen" ] && [ -f "$a/$gen/manifest" ]; then cp "$a/$gen/manifest" "$a/.new-$run/manifest" || exit 1; fi
   cat >>"$a/.new-$run/manifest" || exit 1
   d=$(sha <"$a/.new-$run/manifest")
+  d=${d%% *}
   printf '%s %s\n' "$d" "$serial" >"$a/.new-$run/ok" || exit 1
   flush "$a/.new-$run"/* "$a/.new-$run"/unison/*
   echo "digest $d" ;;
 publish)
   if [ -d "$a/.new-$run" ]; then
-    [ "$(cut -d' ' -f1 "$a/.new-$run/ok")" = "$digest" ] || exit 1
+    read -r d _ <"$a/.new-$run/ok" && [ "$d" = "$digest" ] || exit 1
     # Gone, to whoever looks: a folder under its final name is complete.
-    rm -rf "$a/$run"
+    [ ! -e "$a/$run" ] || rm -rf "$a/$run"
     mv "$a/.new-$run" "$a/$run" || exit 1
   fi
   [ -d "$a/$run" ] || exit 1
