@@ -4,10 +4,10 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
-SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh tests/sdbox/host.sh
+SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh docs/picture.sh tests/sdbox/host.sh
 BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh
 
-.PHONY: help demo test lint bench build package clean
+.PHONY: help demo test lint bench build package picture clean
 
 help:
 	@echo "make demo   a laptop and a server in a scratch folder: what ubos-sync does, in under a minute"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench  time and memory of 'truth --apply' against plain unison over the same ssh"
 	@echo "make build  target/release/ubos-sync"
 	@echo "make package  a Debian package and a tarball in target/packages/"
+	@echo "make picture  docs/plan.svg, the README's picture, from what the program prints"
 	@echo "make clean  removes target/"
 
 demo:
@@ -49,6 +50,11 @@ build:
 
 package: build
 	packaging/build.sh target/release/ubos-sync target/packages
+
+picture:
+	.ci/ensure-tools demo
+	$(CARGO) build
+	docs/picture.sh
 
 clean:
 	$(CARGO) clean

@@ -257,6 +257,12 @@ fn keep(
             }
         }
         if meant.len() == before {
+            if all.iter().any(|c| glob.is_match(&c.path)) {
+                return Err(Failure::usage(format!(
+                    "no conflict that {} matches is open; one that was decided is decided anew by its path: ubos-sync conflicts",
+                    neutral(text)
+                )));
+            }
             find(all, text)?;
         }
     }
