@@ -48,7 +48,7 @@ deb=$scratch/deb
 mkdir "$deb"
 cp -R "$root" "$deb/usr"
 
-cp "$here/LICENSE" "$here/CHANGELOG.md" "$root/"
+cp "$here/LICENSE" "$here/CHANGELOG.md" "$here/src/tool/secrets/LICENSE.gitleaks" "$root/"
 tar -C "$scratch" --owner=0 --group=0 -czf "$out/ubos-sync-$version-$machine.tar.gz" "ubos-sync-$version"
 echo "$out/ubos-sync-$version-$machine.tar.gz"
 
@@ -63,6 +63,7 @@ doc=$deb/usr/share/doc/ubos-sync
     echo
     echo 'Files: *'
     sed -n 's/^Copyright (c)/Copyright:/p' "$here/LICENSE"
+    echo 'Comment: holds the default rules of gitleaks, Copyright (c) 2019 Zachary Rice, under the same licence'
     echo 'License: Expat'
     sed '1,/^Copyright/d' "$here/LICENSE" | sed -e '1{/^$/d}' -e 's/^$/./' -e 's/^/ /'
 } >"$doc/copyright"

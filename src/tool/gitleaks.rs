@@ -5,15 +5,17 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::invocation::Invocation;
 
 /// The exit code that means "found something", so that it cannot be taken for a crash (1) or bad usage (126).
 pub const FOUND: i32 = 37;
+/// The list of findings that were looked at, in the top of a tree.
+pub const IGNORE: &str = ".gitleaksignore";
 
 /// Something that looks like a secret: where, and by which rule. Never what.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Leak {
     pub path: String,
     pub line: u64,
@@ -27,24 +29,41 @@ impl Leak {
     }
 }
 
-/// Scans a directory; it is the current one of the call, so that paths in the report are relative to it.
-pub fn scan(program: &Path, dir: &Path, config: Option<&Path>, report: &Path) -> Invocation {
-    let mut call = Invocation::new(program).args([
-        "dir",
-        "--no-banner",
-        "--no-color",
-        "--redact",
-        "--log-level=error",
-        "--report-format=json",
-        "--exit-code=37",
-    ]);
-    call = call.args(["--report-path".as_ref(), report.as_os_str()]);
-    if let Some(config) = config {
-        call = call.args(["--config".as_ref(), config.as_os_str()]);
+/// A directory to scan.
+pub struct Order<'a> {
+    pub dir: &'a Path,
+    pub config: Option<&'a Path>,
+    /// Where the tree's own list of looked-at findings lies, if it counts.
+    pub ignore: Option<&'a Path>,
+    pub report: &'a Path,
+}
+
+impl Order<'_> {
+    /// It is started in the directory, so that paths in rules, lists and the report are those of the repository. Where the tree's
+    /// own list must not count, it is given the absolute name instead, under which no entry of that list can match.
+    pub fn call(&self, program: &Path) -> Invocation {
+        let mut call = Invocation::new(program).within(self.dir).args([
+            "dir",
+            "--no-banner",
+            "--no-color",
+            "--redact",
+            "--log-level=error",
+            "--report-format=json",
+            "--exit-code=37",
+        ]);
+        call = call.args(["--report-path".as_ref(), self.report.as_os_str()]);
+        if let Some(config) = self.config {
+            call = call.args(["--config".as_ref(), config.as_os_str()]);
+        }
+        match self.ignore {
+            Some(list) => call
+                .args(["--gitleaks-ignore-path".as_ref(), list.as_os_str()])
+                .args(["--", "."]),
+            None => call
+                .args(["--ignore-gitleaks-allow", "--"])
+                .args([self.dir]),
+        }
     }
-    // The tree's own list of looked-at findings counts as if gitleaks was started in it.
-    call.args(["--gitleaks-ignore-path".as_ref(), dir.as_os_str()])
-        .args(["--".as_ref(), dir.as_os_str()])
 }
 
 #[derive(Deserialize)]
@@ -111,9 +130,19 @@ mod tests {
 
     #[test]
     fn the_scanner_is_told_to_redact_and_how_to_say_found() {
-        let argv = scan(Path::new("/g"), Path::new("/e"), None, Path::new("/r")).argv();
+        let order = |ignore| Order {
+            dir: Path::new("/e"),
+            config: None,
+            ignore,
+            report: Path::new("/r"),
+        };
+        let argv = order(Some(Path::new("/e"))).call(Path::new("/g")).argv();
         assert!(
             argv.contains(&"--redact".into()) && argv.contains(&format!("--exit-code={FOUND}"))
         );
+        assert_eq!(argv.last().unwrap(), ".");
+        let argv = order(None).call(Path::new("/g")).argv();
+        assert_eq!(argv.last().unwrap(), "/e");
+        assert!(argv.contains(&"--ignore-gitleaks-allow".into()));
     }
 }

@@ -7,6 +7,7 @@ pub mod publish_scripts;
 pub mod remote;
 pub mod rsync;
 pub mod rsync_push;
+pub mod secrets;
 pub mod ssh;
 pub mod unison;
 pub mod unison_profile;

@@ -1,32 +1,87 @@
-//! The scan that needs no other program: names that keys go by, and a few unmistakable shapes of secrets.
+//! The scan that needs no other program: names that keys go by, and the rules that gitleaks ships, by several threads.
 //!
-//! Invariant: it only ever adds findings; what a secret is stays unsaid. It knows far less than a real scanner does.
+//! Invariants: what cannot be read or understood is an error and blocks; what a secret is stays unsaid.
 
-use crate::host::export as lay;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::host::{clock, export as lay, signals};
 use crate::lanes::publish::export::Export;
 use crate::model::entry::Entry;
 use crate::model::path::RelPath;
 use crate::tool::gitleaks::Leak;
+use crate::tool::secrets::Rules;
 
-/// Longer files are not read; what is that big is data.
-const LONGEST: u64 = 8 << 20;
-
-/// Findings by name and by content.
-pub fn scan(export: &Export) -> Result<Vec<Leak>, String> {
-    let mut leaks = by_name(export);
-    for (path, entry) in &export.want {
-        let Entry::File(file) = entry else { continue };
-        if file.size > LONGEST {
-            continue;
+/// Findings by content. `marks`: what the tree itself calls looked at is none.
+pub fn scan(
+    export: &Export,
+    paths: &[&RelPath],
+    rules: &Rules,
+    marks: bool,
+    limit: Duration,
+) -> Result<Vec<Leak>, String> {
+    let until = clock::monotonic() + limit;
+    let next = AtomicUsize::new(0);
+    let found: Mutex<Result<BTreeSet<Leak>, String>> = Mutex::new(Ok(BTreeSet::new()));
+    let one = |path: &RelPath| {
+        if clock::monotonic() > until {
+            return Err("it took longer than [publish] scan_timeout".into());
+        }
+        if signals::stop_wish().is_some() {
+            return Err("stopped on request".into());
         }
         let bytes = lay::read(&lay::at(&export.dir, path)).map_err(|e| format!("{path}: {e}"))?;
-        for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
-            if let Some(rule) = shape(line) {
-                leaks.push(leak(path, number as u64 + 1, rule));
+        rules.search(path.as_bytes(), &bytes, marks)
+    };
+    let work = || {
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let leaks = one(path);
+            if leaks.as_ref().is_ok_and(BTreeSet::is_empty) {
+                continue;
+            }
+            let mut all = found
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            match (&mut *all, leaks) {
+                (Ok(all), Ok(leaks)) => all.extend(leaks),
+                (all, Err(why)) => {
+                    *all = Err(why);
+                    return;
+                }
+                (Err(_), _) => return,
             }
         }
-    }
-    Ok(leaks)
+    };
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().min(8));
+    std::thread::scope(|s| {
+        for _ in 0..threads {
+            s.spawn(work);
+        }
+    });
+    let found = found
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)?;
+    let looked_at = match marks {
+        true => ignored(export)?,
+        false => BTreeSet::new(),
+    };
+    let open = found
+        .into_iter()
+        .filter(|l| !looked_at.contains(&l.fingerprint()));
+    Ok(open.collect())
+}
+
+/// The fingerprints that the tree's own list names.
+fn ignored(export: &Export) -> Result<BTreeSet<String>, String> {
+    let list = RelPath::new(crate::tool::gitleaks::IGNORE.as_bytes());
+    let Some(list) = list.filter(|l| matches!(export.want.get(l), Some(Entry::File(_)))) else {
+        return Ok(BTreeSet::new());
+    };
+    let bytes = lay::read(&lay::at(&export.dir, &list)).map_err(|e| format!("{list}: {e}"))?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(text.lines().map(|l| l.trim().to_owned()).collect())
 }
 
 /// Files that hold secrets by what they are called.
@@ -58,7 +113,11 @@ fn is_secret_name(name: &[u8]) -> bool {
         "id_ecdsa_sk",
         "id_ed25519_sk",
     ];
+    let env = || name.strip_prefix(b".env.".as_slice());
+    let is_sample = |end: &[u8]| [&b"example"[..], b"sample", b"template", b"dist"].contains(&end);
     is(".env")
+        || env().is_some_and(|end| !is_sample(end))
+        || is(".git-credentials")
         || is(".netrc")
         || is(".pgpass")
         || is(".htpasswd")
@@ -78,84 +137,16 @@ fn is_secret_name(name: &[u8]) -> bool {
         || ends("_state.json")
 }
 
-/// Prefixes that issuers give their tokens, and how many token characters must follow.
-const TOKENS: [(&str, &str, usize); 14] = [
-    ("aws-access-key", "AKIA", 16),
-    ("aws-access-key", "ASIA", 16),
-    ("github-token", "ghp_", 36),
-    ("github-token", "gho_", 36),
-    ("github-token", "ghs_", 36),
-    ("github-token", "github_pat_", 40),
-    ("gitlab-token", "glpat-", 20),
-    ("slack-token", "xoxb-", 20),
-    ("slack-token", "xoxp-", 20),
-    ("stripe-key", "sk_live_", 20),
-    ("google-key", "AIza", 35),
-    ("pypi-token", "pypi-AgEI", 40),
-    ("npm-token", "npm_", 36),
-    ("anthropic-key", "sk-ant-", 40),
-];
-
-/// The rule that a line breaks.
-fn shape(line: &[u8]) -> Option<&'static str> {
-    if has(line, b"-----BEGIN ").is_some() && has(line, b"PRIVATE KEY").is_some() {
-        return Some("private-key");
-    }
-    for (rule, prefix, least) in TOKENS {
-        let mut rest = line;
-        while let Some(at) = has(rest, prefix.as_bytes()) {
-            let before = at.checked_sub(1).map(|i| rest[i]);
-            let tail = &rest[at + prefix.len()..];
-            let run = tail
-                .iter()
-                .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b'-')
-                .count();
-            if run >= least
-                && before.is_none_or(|b| !b.is_ascii_alphanumeric())
-                && varied(&tail[..run])
-            {
-                return Some(rule);
-            }
-            rest = tail;
-        }
-    }
-    None
-}
-
-fn has(line: &[u8], needle: &[u8]) -> Option<usize> {
-    crate::tool::remote::find(line, needle)
-}
-
-/// Placeholders such as `XXXX…` repeat themselves; a token does not.
-fn varied(token: &[u8]) -> bool {
-    let mut seen = [false; 256];
-    token.iter().for_each(|b| seen[usize::from(*b)] = true);
-    seen.iter().filter(|s| **s).count() >= 8
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn unmistakable_shapes_are_found_and_placeholders_are_not() {
-        assert_eq!(
-            shape(b"-----BEGIN OPENSSH PRIVATE KEY-----"),
-            Some("private-key")
-        );
-        let token = ["ghp", "_", "0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX"].concat();
-        assert_eq!(
-            shape(format!("token = {token}").as_bytes()),
-            Some("github-token")
-        );
-        assert_eq!(shape(format!("ghp_{}", "X".repeat(36)).as_bytes()), None);
-        assert_eq!(shape(b"AKIA is a prefix"), None);
-    }
-
-    #[test]
     fn keys_are_known_by_their_names() {
         for bad in [
             ".env",
+            ".env.production",
+            ".git-credentials",
             "id_ed25519",
             "server.pem",
             "tls.key",

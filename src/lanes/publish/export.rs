@@ -329,6 +329,12 @@ impl Known {
     }
 }
 
+/// What another export holds, if it is still there.
+pub fn listed(export: &Export, key: &str) -> Option<BTreeMap<RelPath, Entry>> {
+    let list = export.dir.with_file_name(format!("{key}.list"));
+    Some(Manifest::parse(&lay::read(&list).ok()?)?.entries)
+}
+
 /// The object of an item with its kind, because the same bytes may be executable in one commit and not in the next.
 fn object_of(item: &Item) -> String {
     format!("{:?} {}", item.kind, item.object)

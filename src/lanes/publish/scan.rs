@@ -1,38 +1,43 @@
 //! No secret leaves: what would be published is scanned first, and whatever is not a clean answer blocks every target.
 //!
-//! Invariants: the scanner redacts, its report lies in a private folder and is removed at once; a clean answer is remembered for
-//! exactly these files, rules and this scanner, so that an unchanged tree is not scanned twice.
+//! Invariants: the scanner redacts, its report lies in a private folder and is removed at once; an answer is remembered for exactly
+//! these bytes under these names, these rules and this scanner, so that of a new commit only what is new in it is scanned.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::host::{files, process};
+use crate::host::{export as lay, files, process};
 use crate::lanes::publish::builtin;
-use crate::lanes::publish::export::Export;
+use crate::lanes::publish::export::{self, Export};
 use crate::lanes::publish::source::{private, warn};
+use crate::model::entry::Entry;
 use crate::model::finding::{Finding, Severity};
+use crate::model::path::RelPath;
 use crate::model::policy::{Policy, Publish, Scan};
 use crate::tool::gitleaks::{self, Leak};
+use crate::tool::secrets::{self, Rules};
 
 /// Findings; a refusing one among them blocks everything.
 pub fn scan(policy: &Policy, publish: &Publish, export: &Export, scratch: &Path) -> Vec<Finding> {
-    let leaks = match publish.scan {
-        Scan::Off => {
-            return vec![warn(
-                "secrets",
-                "scan = \"off\": nothing was scanned for secrets".into(),
-                "set [publish] scan = \"gitleaks\"",
-            )];
-        }
-        Scan::Builtin => builtin::scan(export),
-        Scan::Gitleaks => external(policy, publish, export, scratch),
+    if publish.scan == Scan::Off {
+        return vec![warn(
+            "secrets",
+            "scan = \"off\": nothing was scanned for secrets".into(),
+            "set [publish] scan = \"gitleaks\"",
+        )];
+    }
+    let hint = match publish.scan {
+        Scan::Builtin => "mend the rule file, or set [publish] scan = \"gitleaks\"",
+        _ => "install gitleaks, or set [publish] scan = \"builtin\"",
     };
-    match leaks {
+    match search(policy, publish, export, scratch) {
         Err(why) => vec![refuse(
             format!("the scan for secrets failed, so nothing was published: {why}"),
-            "install gitleaks, or set [publish] scan = \"builtin\"".into(),
+            hint.into(),
         )],
         Ok(leaks) => leaks
             .iter()
@@ -74,68 +79,161 @@ fn refuse(message: String, hint: String) -> Finding {
     }
 }
 
-fn external(
+/// What was found in a tree, for the next one; never what a secret is.
+#[derive(Serialize, Deserialize)]
+struct Memory {
+    /// Who searched, and by which rules.
+    scanner: String,
+    /// The export that was searched.
+    key: String,
+    leaks: Vec<Leak>,
+}
+
+fn search(
     policy: &Policy,
     publish: &Publish,
     export: &Export,
     scratch: &Path,
 ) -> Result<Vec<Leak>, String> {
-    let mut leaks = builtin::by_name(export);
-    let program = process::which("gitleaks").ok_or("gitleaks is not installed")?;
-    let own = scratch.join("gitleaks.toml");
-    let config = match (&publish.scan_config, &export.scan_rules) {
+    let program = match publish.scan {
+        Scan::Gitleaks => Some(process::which("gitleaks").ok_or("gitleaks is not installed")?),
+        _ => None,
+    };
+    let rules = match &publish.scan_config {
+        Some(file) => Some(lay::read(file).map_err(|e| format!("{}: {e}", file.display()))?),
+        None => export.scan_rules.clone(),
+    };
+    let scanner = scanner(program.as_deref(), publish, rules.as_deref(), export);
+    let at = private(policy).join("scanned");
+    let memory = files::read_bounded(&at, 16 << 20).ok();
+    let memory = memory.and_then(|b| serde_json::from_slice::<Memory>(&b).ok());
+    let known = memory.filter(|m| m.scanner == scanner).and_then(|m| {
+        let tree = export::listed(export, &m.key)?;
+        Some((tree, m.leaks))
+    });
+    let (tree, before) = known.unwrap_or_default();
+    let is_known = |path: &RelPath, entry: &Entry| match (entry, tree.get(path)) {
+        (Entry::File(now), Some(Entry::File(then))) => now.hash == then.hash,
+        _ => false,
+    };
+    let (old, fresh): (Vec<_>, Vec<_>) = export
+        .want
+        .iter()
+        .filter(|(_, e)| matches!(e, Entry::File(_)))
+        .partition(|(p, e)| is_known(p, e));
+    let fresh: Vec<&RelPath> = fresh.into_iter().map(|(p, _)| p).collect();
+    let old: BTreeSet<String> = old.into_iter().map(|(p, _)| p.lossy()).collect();
+    let mut leaks: Vec<Leak> = before
+        .into_iter()
+        .filter(|l| old.contains(&l.path))
+        .collect();
+    if !fresh.is_empty() {
+        leaks.extend(match &program {
+            Some(program) => external(publish, export, program, rules, &fresh, scratch)?,
+            None => internal(publish, export, rules, &fresh)?,
+        });
+    }
+    let news = Memory {
+        scanner,
+        key: export.key.clone(),
+        leaks: leaks.clone(),
+    };
+    // An optimisation: what cannot be remembered is searched again.
+    if let Ok(bytes) = serde_json::to_vec(&news) {
+        let _ = files::write_atomic(&at, &bytes, files::Sync::Content);
+    }
+    leaks.extend(builtin::by_name(export));
+    Ok(leaks)
+}
+
+/// Everything but the files that an answer depends on, as one word.
+fn scanner(
+    program: Option<&Path>,
+    publish: &Publish,
+    rules: Option<&[u8]>,
+    export: &Export,
+) -> String {
+    let own = RelPath::new(gitleaks::IGNORE.as_bytes());
+    let own = own.and_then(|p| export.want.get(&p));
+    let mut hash = Sha256::new();
+    hash.update(match program {
+        Some(p) => format!("{} {:?}", p.display(), files::modified(p).ok()),
+        None => format!("builtin {}", env!("CARGO_PKG_VERSION")),
+    });
+    hash.update(format!("\0{:?}\0{own:?}\0", publish.scan_config));
+    hash.update(rules.unwrap_or(secrets::DEFAULT.as_bytes()));
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn internal(
+    publish: &Publish,
+    export: &Export,
+    rules: Option<Vec<u8>>,
+    fresh: &[&RelPath],
+) -> Result<Vec<Leak>, String> {
+    let rules = match rules {
+        None => Rules::parse(secrets::DEFAULT)?,
+        Some(text) => {
+            let text = String::from_utf8(text).map_err(|e| format!("the rule file: {e}"))?;
+            let rules = Rules::parse(&text).map_err(|e| format!("the rule file: {e}"))?;
+            rules.check().map_err(|e| format!("the rule file: {e}"))?;
+            rules
+        }
+    };
+    // Where the policy names the rules, whoever writes to the repository has no say.
+    let marks = publish.scan_config.is_none();
+    builtin::scan(export, fresh, &rules, marks, publish.scan_timeout)
+}
+
+fn external(
+    publish: &Publish,
+    export: &Export,
+    program: &Path,
+    rules: Option<Vec<u8>>,
+    fresh: &[&RelPath],
+    scratch: &Path,
+) -> Result<Vec<Leak>, String> {
+    let config: Option<PathBuf> = match (&publish.scan_config, rules) {
         (Some(file), _) => Some(file.clone()),
         (None, Some(rules)) => {
-            files::write_atomic(&own, rules, files::Sync::Content).map_err(|e| e.to_string())?;
+            let own = scratch.join("gitleaks.toml");
+            files::write_atomic(&own, &rules, files::Sync::Content).map_err(|e| e.to_string())?;
             Some(own)
         }
         (None, None) => None,
     };
-    let mut hash = Sha256::new();
-    hash.update(&export.key);
-    hash.update(format!(
-        "{} {:?}",
-        program.display(),
-        files::modified(&program).ok()
-    ));
-    if let Some(config) = &config {
-        hash.update(
-            crate::host::export::read(config).map_err(|e| format!("{}: {e}", config.display()))?,
-        );
-    }
-    let proof: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    let memory = private(policy).join("scanned");
-    let known = files::read_bounded(&memory, 1 << 16).unwrap_or_default();
-    let known = String::from_utf8_lossy(&known).into_owned();
-    if known.lines().any(|l| l == proof) {
-        return Ok(leaks);
-    }
-    let limit = publish.scan_timeout;
-    let found = call(&program, &export.dir, config.as_deref(), scratch, limit)?;
-    if found.is_empty() {
-        let mut lines: Vec<&str> = known.lines().collect();
-        lines.push(&proof);
-        let text = lines.split_off(lines.len().saturating_sub(50)).join("\n") + "\n";
-        let _ = files::write_atomic(&memory, text.as_bytes(), files::Sync::Content);
-    }
-    leaks.extend(found);
-    Ok(leaks)
+    let whole = export.want.values().filter(|e| matches!(e, Entry::File(_)));
+    let dir = match whole.count() == fresh.len() {
+        true => export.dir.clone(),
+        false => {
+            let dir = scratch.join("scan");
+            export::subset(export, fresh, &dir).map_err(|e| format!("no room to scan: {e}"))?;
+            dir
+        }
+    };
+    let order = gitleaks::Order {
+        dir: &dir,
+        config: config.as_deref(),
+        ignore: publish.scan_config.is_none().then_some(&export.dir),
+        report: &scratch.join("report.json"),
+    };
+    call(program, &order, scratch, publish.scan_timeout)
 }
 
 fn call(
     program: &Path,
-    dir: &Path,
-    config: Option<&Path>,
+    order: &gitleaks::Order,
     scratch: &Path,
     limit: Duration,
 ) -> Result<Vec<Leak>, String> {
-    let report = scratch.join("report.json");
-    let call = gitleaks::scan(program, dir, config, &report);
+    let call = order.call(program);
     let out = process::run_within(&call, b"", &scratch.join("gitleaks.err"), limit)
         .map_err(|e| format!("gitleaks cannot be started: {e}"))?;
-    let bytes = files::read_bounded(&report, 64 << 20);
-    let _ = files::remove_file(&report);
-    let leaks = bytes.ok().and_then(|b| gitleaks::parse_report(&b, dir));
+    let bytes = files::read_bounded(order.report, 64 << 20);
+    let _ = files::remove_file(order.report);
+    let leaks = bytes
+        .ok()
+        .and_then(|b| gitleaks::parse_report(&b, order.dir));
     match (out.code, leaks) {
         (Some(0), Some(leaks)) if leaks.is_empty() => Ok(leaks),
         (Some(gitleaks::FOUND), Some(leaks)) if !leaks.is_empty() => Ok(leaks),
