@@ -42,7 +42,7 @@ fn fo_01_a_first_publish_an_update_a_rename_and_a_delete_arrive_everywhere() {
             Some("docs/a b.md")
         );
     }
-    assert!(!fleet.lab.home(Side::Server).join("PWNED").exists());
+    assert!((0..8).all(|i| !fleet.home(i).join("PWNED").exists()));
     let inode = |i: usize| {
         fs::metadata(fleet.target(i).join("docs/a b.md"))
             .unwrap()

@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::lab::{Lab, Output, Side};
 
@@ -27,7 +28,7 @@ const ODD: [&str; 8] = [
 ];
 
 impl Fleet {
-    /// Eight targets over ssh. `extra` goes into `[publish]`.
+    /// Eight targets over ssh, each with a key and a home of its own. `extra` goes into `[publish]`.
     pub fn new(extra: &str) -> Fleet {
         Fleet::of(Lab::new(), extra, "")
     }
@@ -41,22 +42,27 @@ impl Fleet {
         if !extra.contains("scan ") {
             text += "scan = \"off\"\n";
         }
+        let authorized = lab.sshd().dir.join("authorized_keys");
+        let mut keys = fs::read_to_string(&authorized).unwrap();
         let mut names = Vec::new();
         for (i, dir) in ODD.iter().enumerate() {
             let name = format!("vm{i}");
             // Every other one by its home, the others absolute.
             let path = match i % 2 {
                 0 => format!("~/fleet/{dir}"),
-                _ => format!("{}/fleet/{dir}", lab.home(Side::Server).display()),
+                _ => format!("{}/fleet/{dir}", home(&lab, i).display()),
             };
+            let key = lab.root().join(format!("key-{name}"));
+            keys += &key_for(&key, &home(&lab, i));
             writeln!(
                 text,
-                "[[publish.target]]\nname = \"{name}\"\nhost = \"balaur\"\nport = {port}\nssh_config = {:?}\npath = {path:?}",
+                "[[publish.target]]\nname = \"{name}\"\nhost = \"balaur\"\nport = {port}\nidentity = {key:?}\nssh_config = {:?}\npath = {path:?}",
                 lab.ssh_config()
             )
             .unwrap();
             names.push(name);
         }
+        fs::write(&authorized, keys).unwrap();
         lab.write_policy(Side::Laptop, &text);
         let fleet = Fleet { lab, names, port };
         fleet.git(&["init", "-q", "-b", "main", "."]);
@@ -102,8 +108,13 @@ impl Fleet {
         self.git(&["rev-parse", "HEAD"])
     }
 
+    /// Where a session of this target is at home.
+    pub fn home(&self, i: usize) -> PathBuf {
+        home(&self.lab, i)
+    }
+
     pub fn target(&self, i: usize) -> PathBuf {
-        self.lab.home(Side::Server).join("fleet").join(ODD[i])
+        self.home(i).join("fleet").join(ODD[i])
     }
 
     pub fn read(&self, i: usize, path: &str) -> Option<String> {
@@ -133,4 +144,21 @@ impl Fleet {
             .unwrap()
             .to_owned()
     }
+}
+
+fn home(lab: &Lab, i: usize) -> PathBuf {
+    lab.root().join(format!("home-vm{i}"))
+}
+
+/// Makes a key and a home; the line with which the server lets the one into the other.
+fn key_for(key: &Path, home: &Path) -> String {
+    fs::create_dir(home).unwrap();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "target", "-f"])
+        .arg(key)
+        .status();
+    assert!(made.unwrap().success());
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    let home = home.display();
+    format!("command=\"HOME={home} && cd && eval \\\"$SSH_ORIGINAL_COMMAND\\\"\" {public}")
 }
