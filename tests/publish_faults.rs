@@ -5,8 +5,10 @@
 mod fleet;
 mod lab;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -114,10 +116,10 @@ fn a_scanner_that_takes_too_long_blocks_and_is_ended() {
     fleet.commit();
     fleet.lab.stand_in(Side::Laptop, "gitleaks", "sleep 77");
     let begun = std::time::Instant::now();
-    let out = fleet.publish(&["vm0"]).expect(3);
+    let out = fleet.publish(&[]).expect(3);
     assert!(begun.elapsed().as_secs() < 20, "{out}");
     assert!(out.stdout.contains("scan_timeout"), "{out}");
-    assert!(!fleet.target(0).exists());
+    assert!((0..8).all(|i| !fleet.target(i).exists()));
     let left = Command::new("pgrep")
         .args(["-fx", "sleep 77"])
         .output()
@@ -145,11 +147,12 @@ fn a_scanner_that_is_missing_crashes_or_talks_nonsense_blocks() {
         &format!("{report}; echo '[]' >\"$r\"; exit 37"),
     ] {
         fleet.lab.stand_in(Side::Laptop, "gitleaks", script);
-        fleet.publish(&["vm0"]).expect(3);
-        assert!(!fleet.target(0).exists(), "{script}");
+        fleet.publish(&[]).expect(3);
+        assert!((0..8).all(|i| !fleet.target(i).exists()), "{script}");
     }
     fs::remove_file(fleet.lab.root().join("laptop-bin/gitleaks")).unwrap();
-    let out = fleet.publish(&["vm0", "--json"]).expect(3).json();
+    let out = fleet.publish(&["--json"]).expect(3).json();
+    assert!((0..8).all(|i| !fleet.target(i).exists()));
     assert!(
         out["findings"][0]["message"]
             .as_str()
@@ -200,19 +203,34 @@ fn fo_10_a_full_disk_stops_nobody_else_and_leaves_the_old_tree() {
     assert_eq!(kept.as_deref(), Some("first"));
 }
 
-/// What stands below a directory, but for what is ours.
-fn listing(root: &Path) -> BTreeMap<String, String> {
-    let out = Command::new("sh")
-        .arg("-c")
-        .arg("find . -path ./.git -prune -o -path ./.ubos-sync.publish -prune -o -name .sync_rev -o -type f -exec sha256sum {} + | sort -k2")
-        .current_dir(root)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    text.lines()
-        .filter_map(|l| l.split_once("  "))
-        .map(|(h, p)| (p.to_owned(), h.to_owned()))
-        .collect()
+/// What stands below a directory, but for what is ours: kind, executable bit and bytes (or where a link leads) by path.
+fn listing(root: &Path) -> BTreeMap<String, (char, Vec<u8>)> {
+    let mut out = BTreeMap::new();
+    let mut todo = vec![root.to_path_buf()];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            if [".git", ".ubos-sync.publish", ".sync_rev"].contains(&name) {
+                continue;
+            }
+            let kind = path.symlink_metadata().unwrap();
+            let what = match (kind.is_dir(), kind.is_symlink()) {
+                (true, _) => {
+                    todo.push(path);
+                    continue;
+                }
+                (_, true) => (
+                    'l',
+                    fs::read_link(&path).unwrap().into_os_string().into_vec(),
+                ),
+                _ if kind.mode() & 0o100 != 0 => ('x', fs::read(&path).unwrap()),
+                _ => ('f', fs::read(&path).unwrap()),
+            };
+            out.insert(name.to_owned(), what);
+        }
+    }
+    out
 }
 
 #[test]
@@ -236,8 +254,11 @@ fn after_any_publishes_with_random_kills_a_sentinel_tells_the_truth() {
         state ^= state << 17;
         state % n
     };
-    let fleet = Fleet::new("");
-    let mut held: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut fleet = Fleet::new("");
+    let mut held = BTreeMap::new();
+    // Every value that a published path has ever had.
+    let mut whole = BTreeSet::new();
+    let mut told = 0;
     let begun = Instant::now();
     let limit = if rounds > 14 {
         Duration::from_secs(86_400)
@@ -250,25 +271,38 @@ fn after_any_publishes_with_random_kills_a_sentinel_tells_the_truth() {
         }
         for _ in 0..1 + random(30) {
             let path = format!("d{}/f{}", random(6), random(12));
-            match random(4) {
-                0 if fleet.lab.exists(Side::Laptop, &path) => fleet.lab.remove(Side::Laptop, &path),
+            let there = fleet.lab.exists(Side::Laptop, &path);
+            match random(8) {
+                0 | 1 if there => fleet.lab.remove(Side::Laptop, &path),
+                2 if there => fleet
+                    .lab
+                    .remove(Side::Laptop, path.split('/').next().unwrap()),
+                3 if !there => fleet.lab.symlink(Side::Laptop, &path, format!("f{round}")),
+                4 if there && !fleet.lab.at(Side::Laptop, &path).is_symlink() => {
+                    fleet.lab.chmod(Side::Laptop, &path, 0o755);
+                }
+                _ if fleet.lab.at(Side::Laptop, &path).is_symlink() => {}
                 _ => fleet.write(&path, &format!("{round}-{}", random(1_000_000))),
             }
         }
         let commit = fleet.commit();
-        held.insert(commit, listing(&fleet.lab.tree(Side::Laptop)));
+        let tree = listing(&fleet.lab.tree(Side::Laptop));
+        whole.extend(tree.clone());
+        held.insert(commit, tree);
         let kill = random(4) != 0;
         let mut run = fleet
             .lab
-            .spawn(&["publish", "vm0", "vm1", "vm2", "vm3", "--apply"]);
+            .spawn(&["publish", "--apply", "--allow", "max_delete"]);
         if kill {
             let at = Instant::now() + Duration::from_millis(300 + random(1500));
             wait_until("the moment of the kill", || {
                 Instant::now() >= at || run.finished()
             });
-            match random(3) {
+            match random(5) {
                 0 => drop(run.kill_program("rsync")),
-                1 => fleet
+                1 => drop(fleet.lab.sshd().kill_program("rsync")),
+                2 => fleet.lab.sshd().drop_connections(),
+                3 => fleet
                     .lab
                     .processes()
                     .iter()
@@ -278,19 +312,23 @@ fn after_any_publishes_with_random_kills_a_sentinel_tells_the_truth() {
             }
         }
         let _ = run.wait();
-        for i in 0..4 {
+        for i in 0..8 {
+            let there = listing(&fleet.target(i));
+            // FO-08: whatever was cut off, each file is an old or a new one.
+            for file in &there {
+                let file = (file.0.clone(), file.1.clone());
+                assert!(whole.contains(&file), "{file:?}, target {i}, seed {seed}");
+            }
             if let Some(rev) = fleet.rev(i).filter(|r| !r.starts_with("INCOMPLETE")) {
-                assert_eq!(
-                    listing(&fleet.target(i)),
-                    held[&rev],
-                    "round {round}, target {i}, seed {seed}"
-                );
+                assert_eq!(there, held[&rev], "round {round}, target {i}, seed {seed}");
+                told += 1;
             }
         }
     }
-    fleet.publish(&["vm0", "vm1", "vm2", "vm3"]).expect(0);
+    eprintln!("sentinels compared: {told}");
+    fleet.publish(&["--allow", "max_delete"]).expect(0);
     let last = fleet.git(&["rev-parse", "HEAD"]);
-    for i in 0..4 {
+    for i in 0..8 {
         assert_eq!(fleet.rev(i).as_deref(), Some(last.as_str()));
         assert_eq!(listing(&fleet.target(i)), held[&last], "seed {seed}");
     }

@@ -92,14 +92,12 @@ fn names_are_taken_as_they_are() {
         }
     }
     fleet.commit();
-    fleet.publish(&["vm0", "vm4"]).expect(0);
+    fleet.publish(&[]).expect(0);
     for dir in ["", "-d/", "sp ace/", "r\\/"] {
         for name in names {
-            assert_eq!(
-                fleet.read(4, &format!("{dir}{name}")).as_deref(),
-                Some(name),
-                "{dir}{name}"
-            );
+            let name_there = format!("{dir}{name}");
+            let is_there = |i| fleet.read(i, &name_there).as_deref() == Some(name);
+            assert!((0..8).all(is_there), "{name_there}");
         }
     }
     fleet.lab.remove(Side::Laptop, "-d");

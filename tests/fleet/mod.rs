@@ -42,8 +42,9 @@ impl Fleet {
         if !extra.contains("scan ") {
             text += "scan = \"off\"\n";
         }
+        // The lab's own key opens nothing here: a target that is reached was reached with its own.
         let authorized = lab.sshd().dir.join("authorized_keys");
-        let mut keys = fs::read_to_string(&authorized).unwrap();
+        let mut keys = String::new();
         let mut names = Vec::new();
         for (i, dir) in ODD.iter().enumerate() {
             let name = format!("vm{i}");

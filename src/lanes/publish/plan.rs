@@ -177,7 +177,7 @@ pub fn guards(
         let mut told = warn(
             "modified",
             format!(
-                "{} on {} somebody has changed there; kept on the target before they are replaced",
+                "somebody has changed {} on {}; what is there now is kept there before it is replaced",
                 count(lane.modified.len(), "published file"),
                 target.name
             ),
