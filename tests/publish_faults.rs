@@ -31,7 +31,13 @@ fn se_10_a_planted_key_blocks_every_target_and_is_shown_nowhere() {
         return;
     }
     for scan in ["gitleaks", "builtin"] {
-        let fleet = Fleet::new(&format!("scan = \"{scan}\""));
+        let lab = Lab::new();
+        let alarm = lab.root().join("alarm");
+        let notify = format!(
+            "[notify]\ncommand = [\"sh\", \"-c\", \"cat >>{}\"]",
+            alarm.display()
+        );
+        let fleet = Fleet::of(lab, &format!("scan = \"{scan}\""), &notify);
         let clean = fleet.commit();
         fleet.publish(&["vm0"]).expect(0);
         fleet.write(
@@ -49,6 +55,12 @@ fn se_10_a_planted_key_blocks_every_target_and_is_shown_nowhere() {
         );
         assert!((1..8).all(|i| !fleet.target(i).exists()));
         assert_eq!(fleet.rev(0), Some(clean));
+        let heard = fs::read_to_string(&alarm).unwrap();
+        assert!(
+            heard.contains("\"failure\"") && heard.contains("conf/app.toml"),
+            "{heard}"
+        );
+        assert!(!heard.contains(&planted()));
         // Neither record nor log nor anything else of the run holds it: only the repository itself does.
         let hits = Command::new("grep")
             .args([

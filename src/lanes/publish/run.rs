@@ -167,15 +167,20 @@ fn prepare(
     }
     order.progress.phase("scanning for secrets", None);
     let scanned = scan::scan(order.policy, order.publish, &export, scratch);
-    let blocked = scanned.iter().any(|f| f.severity == Severity::Refuse);
+    let bad: Vec<&Finding> = scanned
+        .iter()
+        .filter(|f| f.severity == Severity::Refuse)
+        .collect();
+    let blocked = bad.first().map(|first| match bad.len() {
+        1 => first.message.clone(),
+        n => format!("{}, and {} more", first.message, n - 1),
+    });
     findings.extend(scanned);
-    if blocked {
+    if let Some(why) = blocked {
         // What may hold a secret does not lie about.
         export::discard(&export);
-        return Err((
-            Stop::refused("the scan for secrets blocks every target", ""),
-            findings,
-        ));
+        let why = format!("every target is blocked: {why}");
+        return Err((Stop::refused(why, ""), findings));
     }
     findings.extend(match order.apply && !order.is_back {
         true => source::update(order.publish, &source, &wish, run.id, scratch),
