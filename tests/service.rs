@@ -5,6 +5,7 @@ mod lab;
 mod pair;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -160,6 +161,8 @@ fn install_is_dry_writes_once_and_uninstall_leaves_nothing() {
     }
     let timer = units(&lab).join("ubos-sync.timer");
     let first = fs::read_to_string(&timer).unwrap();
+    let mode = fs::metadata(&timer).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o644, "the user of a unit may look at it");
     service(&lab, &["install", "--apply"]);
     assert_eq!(fs::read_to_string(&timer).unwrap(), first);
     let status = service(&lab, &["status", "--json"]).expect(0).json();
@@ -200,4 +203,103 @@ fn a_unit_of_somebody_else_stays() {
     );
     service(&lab, &["install", "--system"]).expect(2);
     service(&lab, &["install", "--system", "--run-as", "a b"]).expect(2);
+}
+
+/// What `status` tells of the units, and what `service status` tells.
+#[track_caller]
+fn agreed(lab: &Lab) -> Value {
+    let own = service(lab, &["status", "--json"]).expect(0).json();
+    let all = lab.run(&["status", "--offline", "--json"]).expect(0).json();
+    assert_eq!(all["service"], own["all"], "{own:#}\n{all:#}");
+    let first = all["service"].get(0).cloned();
+    for (key, value) in first.iter().flat_map(|f| f.as_object().unwrap()) {
+        assert_eq!(&own[key], value, "{key}: {own:#}");
+    }
+    assert_eq!(own["installed"], first.is_some(), "{own:#}");
+    let line = |out: Output| {
+        let mut lines = out.stdout.lines();
+        lines
+            .find(|l| l.starts_with("Service: "))
+            .map(str::to_owned)
+    };
+    let shown = line(service(lab, &["status"]).expect(0));
+    assert_eq!(shown.is_some(), first.is_some());
+    assert_eq!(line(lab.run(&["status", "--offline"]).expect(0)), shown);
+    own
+}
+
+#[test]
+fn both_status_commands_tell_the_same_and_drift_is_seen() {
+    let Some(lab) = pair() else { return };
+    agreed(&lab);
+    service(&lab, &["install", "--apply", "--report-only"]);
+    let told = agreed(&lab);
+    let shown = [&told["scope"], &told["mode"], &told["unit"]];
+    assert_eq!(shown, ["user", "timer", "ubos-sync.timer"]);
+    assert_eq!(
+        (&told["applies"], &told["interval_seconds"]),
+        (&Value::Bool(false), &300.into())
+    );
+    assert_eq!(told["drift"], Value::Array(vec![]), "{told:#}");
+    // An interval of the command line is kept; one that the policy has changed is not.
+    service(&lab, &["interval", "10m", "--apply"]);
+    let told = agreed(&lab);
+    assert_eq!(
+        (&told["drift"], &told["interval_seconds"]),
+        (&Value::Array(vec![]), &600.into())
+    );
+    service(&lab, &["install", "--apply", "--report-only"]);
+    lab.policy("[schedule]\ninterval = \"20m\"\n");
+    let told = agreed(&lab);
+    assert!(!told["drift"].as_array().unwrap().is_empty(), "{told:#}");
+    assert_eq!(
+        told["install"],
+        "ubos-sync service install --apply --report-only"
+    );
+    service(&lab, &["install", "--apply", "--report-only"]);
+    assert_eq!(agreed(&lab)["drift"], Value::Array(vec![]));
+    service(&lab, &["uninstall", "--apply"]).expect(0);
+    agreed(&lab);
+}
+
+#[test]
+fn units_hand_over_keys_and_addresses_and_runs_use_them() {
+    let Some(lab) = pair() else { return };
+    let key = lab.root().join("no such %key");
+    lab.policy(&format!(
+        "identity = {key:?}\n[notify]\nwebhook_url_env = \"HOOK\"\nping_url_env = \"PING\"\n"
+    ));
+    let files = printed(&lab, &[]);
+    let of = |name: &str| &files.iter().find(|(p, _)| p.ends_with(name)).unwrap().1;
+    let escaped = key.display().to_string().replace('%', "%%");
+    for line in [
+        "LoadCredential=HOOK:%E/ubos-sync/credentials/HOOK".to_owned(),
+        "LoadCredential=PING:%E/ubos-sync/credentials/PING".to_owned(),
+        format!("LoadCredential=key.balaur:{escaped}"),
+    ] {
+        assert!(of("ubos-sync.service").lines().any(|l| l == line), "{line}");
+        let tells = of("ubos-sync-failure@.service").lines().any(|l| l == line);
+        assert_eq!(tells, !line.contains("key."), "{line}");
+    }
+    // As the manager would: the key that the policy names is not there, the one that was handed over is. Only that key is let in.
+    let config = fs::read_to_string(lab.ssh_config()).unwrap();
+    let plain: String = config
+        .lines()
+        .filter(|l| !l.contains("IdentityFile"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    fs::write(lab.ssh_config(), plain).unwrap();
+    let dir = lab.root().join("credentials");
+    fs::create_dir(&dir).unwrap();
+    let run = || {
+        let mut command = lab.command(MAC);
+        command
+            .args(["truth", "--json"])
+            .env("CREDENTIALS_DIRECTORY", &dir);
+        lab.start(command).wait()
+    };
+    fs::write(dir.join("key.balaur"), "-").unwrap();
+    run().expect(1);
+    fs::copy(lab.root().join("ssh/client"), dir.join("key.balaur")).unwrap();
+    run().expect(0);
 }

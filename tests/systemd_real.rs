@@ -80,6 +80,25 @@ impl Machine {
         }
     }
 
+    /// What `service status` and `status` tell alike, once no turn of the timer comes between the two.
+    fn both_statuses(&self) -> serde_json::Value {
+        let ask = |what: &str| {
+            let command = format!(
+                "runuser -u ubos -- ubos-sync --policy /etc/ubos-sync/policy.toml --json {what}"
+            );
+            serde_json::from_str::<serde_json::Value>(&self.sh(&command)).unwrap()
+        };
+        for _ in 0..20 {
+            let own = ask("service status");
+            let all = ask("status --offline");
+            if own["all"] == all["service"] && own["all"][0]["next_run"].is_string() {
+                assert_eq!(all["next_run"], own["next_run"]);
+                return own["all"][0].clone();
+            }
+        }
+        panic!("{:#}\n{:#}", ask("service status"), ask("status --offline"));
+    }
+
     fn service(&self, args: &str) -> String {
         self.sh(&format!(
             "ubos-sync --policy /etc/ubos-sync/policy.toml service {args}"
@@ -135,12 +154,26 @@ fn real_units_run_fail_loudly_restart_and_leave_without_a_trace() {
     assert_eq!(machine.show("ubos-sync.timer", "RandomizedDelayUSec"), "2s");
     assert_eq!(machine.show("ubos-sync.timer", "Persistent"), "yes");
 
+    // Both commands tell of the units what the manager tells, at this very moment.
+    let told = machine.both_statuses();
+    let shown = [&told["enabled"], &told["active"], &told["applies"]];
+    assert_eq!(shown, [true, true, true], "{told:#}");
+    let texts = [&told["next_run"], &told["last_run"], &told["last_result"]];
+    assert!(texts.iter().all(|v| v.is_string()), "{told:#}");
+    assert_eq!(told["last_result"], "success", "{told:#}");
+    assert_eq!(told["drift"], serde_json::json!([]), "{told:#}");
+
     // A guard refuses: the unit fails and somebody is told, by the run and by its unit.
     machine.sh("rm /home/ubos/peer/.ubos-root");
     let told = "/home/ubos/logs/notified";
     machine.wait(
         "the failure being told",
         &format!("grep -q '\"event\":\"failure\"' {told}"),
+    );
+    // The address of the webhook, like the key, came from a file that only root may read.
+    machine.wait(
+        "the failure being told to the webhook",
+        "grep -q '\"event\":\"failure\"' /srv/hooked",
     );
     machine.wait(
         "the failed unit telling",

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::args::{Global, duration};
 use super::failure::Failure;
-use super::out;
 use super::service_args::{Chosen, Scope};
+use super::{out, render};
 use crate::host::policy_file;
+use crate::lanes::installed::{self, Standing};
 use crate::lanes::service::{self, Command, Now, Planned};
 use crate::model::exit;
 use crate::model::policy::Policy;
@@ -90,6 +91,7 @@ impl Service {
                 }
                 let mut choice = found(scope)?.1;
                 choice.interval = *interval;
+                choice.own_interval = true;
                 install(global, &policy, &choice, scope.apply)
             }
             What::Status(scope) => status(global, &policy, scope),
@@ -325,63 +327,38 @@ fn switch(global: &Global, scope: &Scope, on: bool) -> Result<u8, Failure> {
 }
 
 fn status(global: &Global, policy: &Policy, scope: &Scope) -> Result<u8, Failure> {
-    let all = service::installed(scope.kind(), scope.system);
-    let choice = all.iter().find_map(|(_, c)| c.clone());
-    let Some(choice) = choice else {
-        if global.json {
-            out::json(
-                &json!({ "schema": SCHEMA, "command": "service", "installed": false, "exit_code": exit::DONE }),
-            );
-        } else {
-            out::line("not installed; to see what would be: ubos-sync service install");
-        }
-        return Ok(exit::DONE);
-    };
-    let mut wanted = choice.clone();
-    wanted.jitter = policy.schedule.jitter;
-    let drift: Vec<String> = plan(&wanted, policy)?
-        .iter()
-        .filter(|p| p.now != Now::Same)
-        .map(|p| p.path.display().to_string())
+    let scopes = scope.either().into_iter();
+    let all: Vec<Standing> = scopes
+        .filter_map(|is_system| installed::standing(policy, scope.kind(), is_system))
         .collect();
-    let said = service::call(&service::to_ask(&choice));
-    let facts: Vec<(String, String)> = said
-        .as_deref()
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|l| l.split_once('='))
-        .map(|(k, v)| (k.to_owned(), neutral(v)))
-        .collect();
+    let first = all.first();
     if global.json {
-        let facts: serde_json::Map<String, Value> =
-            facts.into_iter().map(|(k, v)| (k, json!(v))).collect();
-        out::json(&json!({
-            "schema": SCHEMA, "command": "service", "installed": true, "applies": choice.applies,
-            "interval_seconds": choice.interval.as_secs(), "drift": drift, "manager": facts,
-            "manager_error": said.err(), "exit_code": exit::DONE,
-        }));
+        let mut doc = json!(first);
+        if first.is_none() {
+            doc = json!({});
+        }
+        doc["schema"] = json!(SCHEMA);
+        doc["command"] = json!("service");
+        doc["installed"] = json!(first.is_some());
+        doc["all"] = json!(all);
+        doc["exit_code"] = json!(exit::DONE);
+        out::json(&doc);
         return Ok(exit::DONE);
     }
-    for (path, _) in &all {
-        out::line(&format!("installed {}", path.display()));
+    if first.is_none() {
+        out::line("not installed; to see what would be: ubos-sync service install");
     }
-    let does = if choice.applies {
-        "applies"
-    } else {
-        "only reports"
-    };
-    out::line(&format!("it {does}, every {} s", choice.interval.as_secs()));
-    match said {
-        Ok(_) => facts
-            .iter()
-            .for_each(|(k, v)| out::line(&format!("  {k}: {v}"))),
-        Err(e) => out::note(&format!("the service manager does not answer: {e}")),
-    }
-    if !drift.is_empty() {
-        out::line(&format!(
-            "not what the policy would make any more: {}; to bring it up to date: ubos-sync service install --apply",
-            drift.join(", ")
+    for unit in &all {
+        for file in &unit.files {
+            out::line(&format!("installed {}", neutral(file)));
+        }
+        out::text(&render::status::service(
+            &json!(unit),
+            &out::style(global, false),
         ));
+        if let Some(why) = &unit.manager_error {
+            out::note(&format!("the service manager does not answer: {why}"));
+        }
     }
     Ok(exit::DONE)
 }

@@ -61,6 +61,15 @@ pub(super) struct Chosen {
 }
 
 impl Scope {
+    /// The scopes to look at: the one that was named, or both.
+    pub(super) fn either(&self) -> Vec<bool> {
+        match (self.system, self.user) {
+            (true, _) => vec![true],
+            (false, true) => vec![false],
+            (false, false) => vec![false, true],
+        }
+    }
+
     pub(super) fn kind(&self) -> Kind {
         match self.kind {
             None => service::native(),
@@ -106,6 +115,7 @@ impl Chosen {
             run_as,
             interval: policy.schedule.interval,
             jitter: policy.schedule.jitter,
+            own_interval: false,
         })
     }
 }

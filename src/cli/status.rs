@@ -14,6 +14,7 @@ use crate::audit::catalog::Summary;
 use crate::audit::store::Store;
 use crate::host::{clock, policy_file, signals};
 use crate::lanes::flow;
+use crate::lanes::installed;
 use crate::lanes::memory;
 use crate::lanes::peers::{self, Carry, Order};
 use crate::lanes::truth::hosts::held_here;
@@ -49,6 +50,12 @@ impl Status {
         doc["lanes"] = json!(standings(&policy, &store, &applied));
         doc["now"] = json!(crate::model::time::rfc3339(clock::now()));
         doc["streak"] = json!(memory::streak(&policy));
+        let units = installed::all(&policy);
+        if doc["next_run"].is_null() {
+            let mut next = units.iter().filter_map(|u| u.told.next_run.as_ref());
+            doc["next_run"] = json!(next.next());
+        }
+        doc["service"] = json!(units);
         if global.json {
             out::json(&doc);
         } else {

@@ -109,6 +109,14 @@ pub fn shared_dir(dir: &Path) -> Result<()> {
     trusted_way(dir)
 }
 
+/// Whether such a directory is there and safe; none is made.
+pub fn shared_dir_if_any(dir: &Path) -> Result<bool> {
+    match fs::symlink_metadata(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        _ => shared_dir(dir).map(|()| true),
+    }
+}
+
 /// Every directory from `dir` up to `/` belongs to us or to root and lets nobody else rename what is in it.
 fn trusted_way(dir: &Path) -> Result<()> {
     let real = fs::canonicalize(dir).map_err(failed("resolve", dir))?;

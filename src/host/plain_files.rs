@@ -22,11 +22,23 @@ pub fn replace_alike(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Puts a file in place of another in one step.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, bytes, 0o600)
+}
+
+/// The same for what everybody may read.
+pub fn replace_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, bytes, 0o644)
+}
+
+fn replace_with(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut temp = tempfile::Builder::new()
         .prefix(".ubos-sync.")
         .tempfile_in(dir)?;
     temp.write_all(bytes)?;
+    temp.as_file()
+        .set_permissions(std::fs::Permissions::from_mode(mode))?;
     temp.as_file().sync_all()?;
     temp.persist(path).map_err(|e| e.error)?;
     Ok(())
@@ -59,6 +71,19 @@ pub fn is_dir(path: &Path) -> bool {
 /// Whether the path is, or leads to, a directory.
 pub fn leads_to_dir(path: &Path) -> bool {
     path.is_dir()
+}
+
+/// How many directories a tree has; the counting stops at `most`, and what cannot be read counts as one.
+pub fn directories(root: &Path, most: u64) -> u64 {
+    let mut left = vec![root.to_owned()];
+    let mut seen = 0;
+    while let Some(dir) = left.pop().filter(|_| seen < most) {
+        seen += 1;
+        let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+        let below = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+        left.extend(below.map(|e| e.path()));
+    }
+    seen
 }
 
 /// Whether anything is there, a dangling link included.

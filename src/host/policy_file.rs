@@ -76,10 +76,13 @@ fn shown(path: &Path) -> String {
 pub fn load(explicit: Option<&Path>) -> Result<Policy, PolicyError> {
     let file = find(explicit)?;
     let bytes = read_trusted(&file)?;
-    let policy = policy::read(&bytes, &file, &env())
+    let mut policy = policy::read(&bytes, &file, &env())
         .map_err(|faults| PolicyError::Faults(file.clone(), faults))?;
     match aliases(&policy) {
-        faults if faults.is_empty() => Ok(policy),
+        faults if faults.is_empty() => {
+            super::credentials::adopt(&mut policy);
+            Ok(policy)
+        }
         faults => Err(PolicyError::Faults(file, faults)),
     }
 }

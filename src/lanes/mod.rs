@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod flow;
+pub mod installed;
 pub mod librarian;
 pub mod lock;
 pub mod log;

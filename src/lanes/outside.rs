@@ -3,19 +3,26 @@
 //! Invariant: nothing here can fail a run or hold its lock; what did not get out is said in a line, without any address.
 
 use crate::audit::store::Store;
-use crate::host::policy_file::variable;
-use crate::host::{clock, files, messenger};
+use crate::host::{clock, credentials, files, messenger};
 use crate::model::metrics;
 use crate::model::notice::{Notice, notices};
 use crate::model::policy::{Event, Notify, Policy};
 use crate::model::record::{Mode, Outcome, Record};
+use crate::tool::units;
 
 /// Applied runs that are looked back at to tell news from what is known.
 const BACK: usize = 40;
 
+/// The command that mends hosts and runs no lane.
+pub const MENDS: &str = "doctor";
+
 /// Tells of the run; what did not get out.
 pub fn tell(policy: &Policy, store: &Store, record: &Record) -> Vec<String> {
     let mut troubles = Vec::new();
+    if record.command == MENDS {
+        // It carried nothing: neither a success nor a failure of any lane.
+        return troubles;
+    }
     if let Some(file) = &policy.metrics_textfile {
         let before = files::read_bounded(file, 1 << 20).unwrap_or_default();
         let before = String::from_utf8_lossy(&before).into_owned();
@@ -83,7 +90,11 @@ fn earlier(store: &Store, record: &Record) -> Vec<Record> {
 
 /// The dead-man's switch: it hears of every run, and `/fail` of a failed one.
 fn ping(notify: &Notify, record: &Record, troubles: &mut Vec<String>) {
-    let Some(url) = notify.ping_url_env.as_ref().and_then(|name| variable(name)) else {
+    let Some(url) = notify
+        .ping_url_env
+        .as_ref()
+        .and_then(|name| credentials::secret(name))
+    else {
         return;
     };
     let url = match record.outcome {
@@ -96,12 +107,15 @@ fn ping(notify: &Notify, record: &Record, troubles: &mut Vec<String>) {
     }
 }
 
-/// Where the webhook is, from the environment or a file.
+/// Where the webhook is, from the environment, the service manager or a file.
 fn url(notify: &Notify, troubles: &mut Vec<String>) -> Option<String> {
-    if let Some(url) = notify.webhook_url_env.as_ref().and_then(|n| variable(n)) {
-        return Some(url);
+    if let Some(name) = &notify.webhook_url_env {
+        return credentials::secret(name);
     }
     let file = notify.webhook_url_file.as_ref()?;
+    if let Some(url) = credentials::text(units::WEBHOOK) {
+        return Some(url);
+    }
     match files::read_bounded(file, 4096) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).trim().to_owned()),
         Err(e) => {

@@ -9,7 +9,7 @@ use crate::host::{files, plain_files, process};
 use crate::model::invocation::Invocation;
 use crate::model::policy::Policy;
 use crate::model::text::neutral_bytes;
-use crate::tool::units::{self, Choice, Kind, LABEL, Place, UnitFile};
+use crate::tool::units::{self, Choice, Credential, Kind, LABEL, Place, UnitFile};
 
 /// A file as it would be, and what stands there now.
 pub struct Planned {
@@ -71,6 +71,7 @@ pub fn place(policy: &Policy) -> Place {
     }
     writable.sort();
     writable.dedup();
+    let (secrets, keys) = handed(policy);
     Place {
         program: process::own_program().map_or_else(|| "ubos-sync".into(), |p| shown(&p)),
         policy: shown(&policy.file),
@@ -78,8 +79,43 @@ pub fn place(policy: &Policy) -> Place {
         memory_max: policy.service.memory_max.clone(),
         cpu_quota: policy.service.cpu_quota.clone(),
         wants: policy.service.wants.clone(),
+        secrets,
+        keys,
         log: shown(&policy.audit.dir.join("launchd.log")),
     }
+}
+
+/// What the manager hands over: secrets for telling somebody, and keys.
+fn handed(policy: &Policy) -> (Vec<Credential>, Vec<Credential>) {
+    let lying = |id: String, file: &Path| {
+        let file = file.display().to_string();
+        // A unit would read on in its next line, or lose the blank.
+        let plain = !file.ends_with(['\\', ' ']);
+        plain.then_some(Credential {
+            id,
+            file: Some(file),
+        })
+    };
+    let notify = &policy.notify;
+    let named = [&notify.webhook_url_env, &notify.ping_url_env];
+    let mut secrets: Vec<Credential> = named
+        .into_iter()
+        .flatten()
+        .map(|id| Credential {
+            id: id.clone(),
+            file: None,
+        })
+        .collect();
+    secrets.dedup();
+    let file = notify.webhook_url_file.as_ref();
+    secrets.extend(file.and_then(|f| lying(units::WEBHOOK.into(), f)));
+    let peers = policy.peers.iter();
+    let peers = peers.map(|p| (units::key_of_peer(&p.name), &p.remote));
+    let targets = policy.publish.iter().flat_map(|p| &p.targets);
+    let targets = targets.map(|t| (units::key_of_target(&t.name), &t.remote));
+    let keys = peers.chain(targets);
+    let keys = keys.filter_map(|(id, remote)| lying(id, remote.as_ref()?.identity.as_ref()?));
+    (secrets, keys.collect())
 }
 
 /// The files of a choice, each with what stands in its place.
@@ -124,16 +160,16 @@ pub fn installed(kind: Kind, is_system: bool) -> Vec<(PathBuf, Option<Choice>)> 
 /// A command of the service manager.
 pub type Command = Vec<String>;
 
-fn words(all: &[&str]) -> Command {
+pub(super) fn words(all: &[&str]) -> Command {
     all.iter().map(|w| (*w).to_owned()).collect()
 }
 
-fn systemctl(is_system: bool, rest: &[&str]) -> Command {
+pub(super) fn systemctl(is_system: bool, rest: &[&str]) -> Command {
     let scope: &[&str] = if is_system { &[] } else { &["--user"] };
     words(&[&["systemctl"], scope, rest].concat())
 }
 
-fn domain(is_system: bool) -> String {
+pub(super) fn domain(is_system: bool) -> String {
     match is_system {
         true => "system".into(),
         false => format!("gui/{}", process::user_id()),
@@ -291,25 +327,6 @@ pub fn to_trigger(choice: &Choice) -> Command {
     }
 }
 
-pub fn to_ask(choice: &Choice) -> Command {
-    let is_system = choice.run_as.is_some();
-    match choice.kind {
-        Kind::Systemd => systemctl(
-            is_system,
-            &[
-                "show",
-                units::switch(choice),
-                "--property=ActiveState,SubState,UnitFileState,Result,NextElapseUSecRealtime,LastTriggerUSec",
-            ],
-        ),
-        Kind::Launchd => words(&[
-            "launchctl",
-            "print",
-            &format!("{}/{LABEL}", domain(is_system)),
-        ]),
-    }
-}
-
 pub fn to_read_log(choice: &Choice, lines: &str) -> Command {
     let unit = match choice.mode {
         units::Mode::Timer => "ubos-sync.service",
@@ -348,7 +365,8 @@ pub fn write(planned: &Planned) -> Result<(), String> {
     if let Some(dir) = planned.path.parent() {
         plain_files::make_dir(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     }
-    plain_files::replace(&planned.path, planned.file.content.as_bytes())
+    // No secret stands in it, and the user that a system unit runs as wants to see it too.
+    plain_files::replace_public(&planned.path, planned.file.content.as_bytes())
         .map_err(|e| format!("{}: {e}", planned.path.display()))
 }
 

@@ -1,8 +1,10 @@
 //! One file per program that we drive: each builds an invocation and parses bytes. Pure: nothing here starts anything.
 
 pub mod facts;
+pub mod filesystem;
 pub mod git;
 pub mod gitleaks;
+pub mod manager;
 pub mod publish_scripts;
 pub mod remote;
 pub mod rsync;

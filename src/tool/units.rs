@@ -12,6 +12,13 @@ const HARD_SYSTEM: &str = include_str!("../../systemd/hardening-system.conf");
 const HARD_USER: &str = include_str!("../../systemd/hardening-user.conf");
 const PLIST: &str = include_str!("../../launchd/ubos-sync.plist");
 
+/// Below the configuration of a manager (`~/.config`, `/etc`): a file for each secret that the policy names a variable for.
+pub const SECRETS: &str = "ubos-sync/credentials";
+/// The credential of `[notify] webhook_url_file`.
+pub const WEBHOOK: &str = "webhook-url";
+/// What stands in a credential that could not be loaded: without it the unit would not start.
+pub const EMPTY: &str = "-";
+
 /// By which a file is known for ours.
 const OURS: &str = "Written by ubos-sync;";
 pub const LABEL: &str = "ubos-sync";
@@ -40,6 +47,26 @@ pub struct Choice {
     pub run_as: Option<String>,
     pub interval: Duration,
     pub jitter: Duration,
+    /// The interval was given on the command line and is not the policy's.
+    pub own_interval: bool,
+}
+
+/// A secret that the service manager hands to the unit in a private file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    pub id: String,
+    /// Where it lies; `None`: under its own name among the manager's [`SECRETS`].
+    pub file: Option<String>,
+}
+
+/// The credential that is the key of a peer.
+pub fn key_of_peer(name: &str) -> String {
+    format!("key.{name}")
+}
+
+/// The credential that is the key of a target.
+pub fn key_of_target(name: &str) -> String {
+    format!("target-key.{name}")
 }
 
 /// What the machine and the policy say.
@@ -52,6 +79,9 @@ pub struct Place {
     pub memory_max: String,
     pub cpu_quota: String,
     pub wants: Vec<String>,
+    /// What it takes to tell somebody, and the keys of peers and targets.
+    pub secrets: Vec<Credential>,
+    pub keys: Vec<Credential>,
     /// Where launchd's agent says its last words.
     pub log: String,
 }
@@ -75,7 +105,11 @@ impl Choice {
             self.interval.as_secs(),
             self.jitter.as_secs(),
             self.run_as.as_deref().unwrap_or("-"),
-        )
+        ) + if self.own_interval {
+            " own-interval"
+        } else {
+            ""
+        }
     }
 
     /// Reads back what [`line`](Self::line) wrote.
@@ -99,6 +133,7 @@ impl Choice {
             run_as: get("run-as").filter(|u| *u != "-").map(str::to_owned),
             interval: seconds("interval")?,
             jitter: seconds("jitter")?,
+            own_interval: line.split_whitespace().any(|w| w == "own-interval"),
         })
     }
 }
@@ -143,6 +178,8 @@ pub fn render(choice: &Choice, place: &Place) -> Option<Vec<UnitFile>> {
         .into_iter()
         .chain(&place.writable)
         .chain(&place.wants)
+        .chain(place.keys.iter().filter_map(|c| c.file.as_ref()))
+        .chain(place.secrets.iter().filter_map(|c| c.file.as_ref()))
         .chain(&choice.run_as);
     if all.any(|t| t.chars().any(char::is_control)) {
         return None;
@@ -211,6 +248,20 @@ fn quoted_path(text: &str) -> String {
     quoted(text).replace("$$", "$")
 }
 
+/// The manager reads these as itself and shows the unit copies that nobody else can read; a file that is not there is no fault.
+fn credentials<'a>(all: impl Iterator<Item = &'a Credential>) -> String {
+    all.map(|c| {
+        let from = match &c.file {
+            // Taken as it stands, but for the sign of a specifier.
+            Some(file) => file.replace('%', "%%"),
+            None => format!("%E/{SECRETS}/{}", c.id),
+        };
+        let id = &c.id;
+        format!("SetCredential={id}:{EMPTY}\nLoadCredential={id}:{from}\n")
+    })
+    .collect()
+}
+
 fn systemd(choice: &Choice, place: &Place) -> Vec<UnitFile> {
     let command = |words: &[String]| {
         words
@@ -248,8 +299,9 @@ fn systemd(choice: &Choice, place: &Place) -> Vec<UnitFile> {
         place.policy.clone(),
         "unit-failed".into(),
     ];
-    let values = |words: &[String]| {
+    let values = |words: &[String], handed: String| {
         [
+            ("CREDENTIALS", handed),
             ("SPEC", choice.line()),
             ("COMMAND", command(words)),
             (
@@ -278,7 +330,10 @@ fn systemd(choice: &Choice, place: &Place) -> Vec<UnitFile> {
             ),
         ]
     };
-    let own = values(&words(choice, place));
+    let own = values(
+        &words(choice, place),
+        credentials(place.secrets.iter().chain(&place.keys)),
+    );
     let mut files = match choice.mode {
         Mode::Timer => vec![
             ("ubos-sync.service", fill(SERVICE, &own)),
@@ -288,7 +343,10 @@ fn systemd(choice: &Choice, place: &Place) -> Vec<UnitFile> {
     };
     files.push((
         "ubos-sync-failure@.service",
-        fill(FAILURE, &values(&failure)),
+        fill(
+            FAILURE,
+            &values(&failure, credentials(place.secrets.iter())),
+        ),
     ));
     files
         .into_iter()
@@ -419,6 +477,7 @@ mod tests {
             run_as: run_as.map(str::to_owned),
             interval: Duration::from_secs(300),
             jitter: Duration::from_secs(30),
+            own_interval: false,
         }
     }
 
@@ -430,6 +489,14 @@ mod tests {
             memory_max: "768M".into(),
             cpu_quota: "50%".into(),
             wants: vec!["app.service".into()],
+            secrets: vec![Credential {
+                id: "UBOS_SYNC_WEBHOOK".into(),
+                file: None,
+            }],
+            keys: vec![Credential {
+                id: key_of_peer("balaur"),
+                file: Some("/home/é a/100% \"$x\"/id".into()),
+            }],
             log: "/tmp/a&b.log".into(),
         }
     }
@@ -492,6 +559,14 @@ mod tests {
         assert_eq!(of(7200, 0), "0/2:00:00 0");
         assert_eq!(of(86_400, 0), "00:00:00 0");
         assert_eq!(of(10, 3), "*:*:0/10 3");
+    }
+
+    #[test]
+    fn an_interval_of_the_command_line_is_remembered_as_such() {
+        let mut own = choice(Kind::Systemd, Mode::Watch, None);
+        own.own_interval = true;
+        let files = render(&own, &place()).unwrap();
+        assert_eq!(Choice::of(own.kind, &files[0].content), Some(own));
     }
 
     #[test]

@@ -24,7 +24,24 @@ echo "[127.0.0.1]:2222 $(cut -d' ' -f1,2 /srv/ssh/host.pub)" >$home/.ssh/known_h
 : >$home/tree/.ubos-root
 : >$home/peer/.ubos-root
 echo anchor >$home/tree/docs/anchor.md
-mkdir -p /etc/ubos-sync
+# The key belongs to root: only the service manager can hand it to a unit of ubos. So does the address that is told of failures.
+mkdir -p /etc/ubos-sync/credentials
+mv $home/.ssh/id /etc/ubos-sync/key
+chmod 600 /etc/ubos-sync/key
+printf 'http://127.0.0.1:8099/hook' >/etc/ubos-sync/credentials/BOX_HOOK
+chmod 600 /etc/ubos-sync/credentials/BOX_HOOK
+cat >/srv/hook.py <<'HOOK'
+import http.server
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        with open("/srv/hooked", "ab") as f:
+            f.write(body + b"\n")
+        self.send_response(204)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", 8099), Hook).serve_forever()
+HOOK
+setsid python3 /srv/hook.py >/dev/null 2>&1 </dev/null &
 cat >/etc/ubos-sync/policy.toml <<POLICY
 schema = 1
 [site]
@@ -39,6 +56,7 @@ jitter = "2s"
 min_interval = "0s"
 [notify]
 on = ["failure", "recovery"]
+webhook_url_env = "BOX_HOOK"
 command = ["/usr/bin/tee", "-a", "$home/logs/notified"]
 [service]
 memory_max = "300M"
@@ -47,7 +65,7 @@ name = "loop"
 host = "127.0.0.1"
 user = "ubos"
 port = 2222
-identity = "$home/.ssh/id"
+identity = "/etc/ubos-sync/key"
 root = "$home/peer"
 state_dir = "$home/peer-state"
 POLICY

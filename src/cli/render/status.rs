@@ -42,7 +42,14 @@ pub fn screen(doc: &Value, style: &Style) -> String {
         ),
     };
     out += &standings(doc, style);
-    out += &worker(doc, style);
+    let units: Vec<&Value> = doc["service"].as_array().into_iter().flatten().collect();
+    let by_itself = units.iter().any(|u| u["active"] == true);
+    if !by_itself || !doc["worker"].is_null() {
+        out += &worker(doc, style);
+    }
+    for unit in units {
+        out += &service(unit, style);
+    }
     let waits = |p: &Value| p["pending"].as_u64().unwrap_or(0) > 0;
     if doc["peers"].as_array().into_iter().flatten().any(waits) {
         out += &format!(
@@ -107,6 +114,50 @@ fn standings(doc: &Value, style: &Style) -> String {
             let name = text(&peer["name"]);
             out += &format!("Acceptance tests with {name}: passed {passed}\n");
         }
+    }
+    out
+}
+
+/// A set of units in a line, and what is not as it should be.
+pub fn service(unit: &Value, style: &Style) -> String {
+    let does = match unit["applies"] == true {
+        true => "applies",
+        false => "only reports",
+    };
+    let mut said = format!(
+        "Service: {} ({}) {does}, every {} s",
+        text(&unit["unit"]),
+        text(&unit["scope"]),
+        unit["interval_seconds"]
+    );
+    let is_off = unit["enabled"] == false || unit["active"] == false;
+    if is_off {
+        said += ", switched off";
+    }
+    if let Some(next) = unit["next_run"].as_str() {
+        said += &format!(", next at {}", neutral(next));
+    }
+    if let Some(result) = unit["last_result"].as_str() {
+        said += &format!(", last {}", neutral(result));
+    }
+    let meaning = match is_off {
+        true => Meaning::Look,
+        false => Meaning::Aside,
+    };
+    let mut out = format!("{}\n", style.paint(meaning, &said));
+    let drift: Vec<String> = unit["drift"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(text)
+        .collect();
+    if !drift.is_empty() {
+        let said = format!(
+            "not what the policy would make any more: {}; to bring it up to date: {}",
+            drift.join(", "),
+            text(&unit["install"])
+        );
+        out += &wrap(&style.paint(Meaning::Look, &said), 2, style);
     }
     out
 }
