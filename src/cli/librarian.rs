@@ -157,6 +157,7 @@ fn one(policy: &Policy, peer: &Peer, global: &Global) -> Result<(Vec<Tested>, u8
         Ended {
             lanes: vec![Lane::Truth(lane)],
             findings: Vec::new(),
+            ..Ended::default()
         }
     };
     let record = flow::recorded(&setup, work).map_err(|e| Failure::failed(format!("{e:#}")))?;

@@ -41,11 +41,14 @@ pub struct Run<'a> {
 pub struct Ended {
     pub lanes: Vec<Lane>,
     pub findings: Vec<Finding>,
+    /// Of work that belongs to no lane.
+    pub outcome: Option<Outcome>,
 }
 
 impl Ended {
     pub fn extend(&mut self, more: Ended) {
         self.lanes.extend(more.lanes);
+        self.outcome = self.outcome.or(more.outcome);
         self.findings.extend(more.findings);
     }
 }
@@ -67,7 +70,7 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
             });
             record.lanes = ended.lanes;
             record.findings = ended.findings;
-            finish(&mut record, setup, started.elapsed());
+            finish(&mut record, setup, ended.outcome, started.elapsed());
             drop(lock);
             open.close(record.clone())?;
             let _ = store.prune(setup.policy.audit.keep, clock::now(), &[]);
@@ -156,8 +159,9 @@ fn is_alive(who: &Who) -> bool {
 }
 
 /// The run's outcome is its worst lane; peers that are away do not spoil the others.
-fn finish(record: &mut Record, setup: &Setup, took: Duration) {
-    let mut outcomes: Vec<Outcome> = record.lanes.iter().map(Lane::outcome).collect();
+fn finish(record: &mut Record, setup: &Setup, beside: Option<Outcome>, took: Duration) {
+    let lanes = record.lanes.iter().map(Lane::outcome);
+    let mut outcomes: Vec<Outcome> = lanes.chain(beside).collect();
     let away = |o: &Outcome| *o == Outcome::Unreachable;
     let all_away = outcomes.iter().all(away);
     for outcome in &mut outcomes {

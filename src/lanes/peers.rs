@@ -174,6 +174,33 @@ pub fn reach(
             message: format!("no room for a run in {state}: {e}"),
             hint: format!("df -h {state}"),
         })?;
+    reach_from(policy, peer, run, connect, scratch)
+}
+
+/// The same for who only looks: our own directories on this machine are neither made nor touched, and the connection ends with the
+/// result.
+pub fn reach_lightly(policy: &Policy, peer: &Peer, run: &str) -> Result<Reach, ProposeError> {
+    let scratch = tempfile::Builder::new()
+        .prefix("ubos-")
+        .tempdir()
+        .map_err(|e| ProposeError::Failed {
+            message: format!("no room for temporary files: {e}"),
+            hint: "df -h \"${TMPDIR:-/tmp}\"".into(),
+        })?;
+    let brief = Peer {
+        keep_connection: Duration::ZERO,
+        ..peer.clone()
+    };
+    reach_from(policy, &brief, run, true, scratch)
+}
+
+fn reach_from(
+    policy: &Policy,
+    peer: &Peer,
+    run: &str,
+    connect: bool,
+    scratch: tempfile::TempDir,
+) -> Result<Reach, ProposeError> {
     let link = match &peer.remote {
         None => Link::local(&peer.name),
         Some(remote) => {

@@ -118,7 +118,7 @@ fn hosts(facts: &Facts) -> [&HostFacts; 2] {
     [&facts.local, &facts.remote]
 }
 
-fn marker(facts: &Facts) -> Vec<Finding> {
+pub fn marker(facts: &Facts) -> Vec<Finding> {
     hosts(facts)
         .into_iter()
         .filter(|h| h.real_root.is_some() && !h.marker)

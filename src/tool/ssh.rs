@@ -105,6 +105,15 @@ pub fn explain_failure(remote: &Remote, stderr: &str) -> (bool, String, String) 
             format!("ssh -v{port} {host} true"),
         );
     }
+    if stderr.contains("Session open refused by peer") {
+        return (
+            false,
+            format!("{host} lets no second session into a connection, and a run needs several"),
+            format!(
+                "on {host}: set `MaxSessions 10` in /etc/ssh/sshd_config, then systemctl reload ssh"
+            ),
+        );
+    }
     let away = [
         "timed out",
         "Connection refused",
@@ -166,6 +175,9 @@ mod tests {
         assert!(
             !away && say.contains("nobody has accepted") && hint.contains("ssh-keyscan -p 2222")
         );
+        let refused = "mux_client_request_session: session request failed: Session open refused by peer\nConnection closed by UNKNOWN port 65535\n";
+        let (away, _, hint) = explain_failure(&r, refused);
+        assert!(!away && hint.contains("MaxSessions"), "{hint}");
         assert!(!explain_failure(&r, "u@h: Permission denied (publickey).").0);
     }
 }

@@ -4,8 +4,37 @@
 
 use super::paint::{Meaning, Style};
 use super::table::{Align, Cell, lines, wrap};
+use crate::lanes::doctor::mend::Mended;
 use crate::lanes::doctor::{Check, Verdict};
 use crate::model::text::{count, neutral};
+
+/// What was mended, or would be; it stands above the table.
+pub fn mended(all: &[Mended], applied: bool, style: &Style) -> String {
+    if all.is_empty() {
+        return "nothing here can be mended without a person\n\n".to_owned();
+    }
+    let mut out = String::new();
+    for m in all {
+        let (meaning, word) = match (&m.not, applied) {
+            (None, true) => (Meaning::Good, "done "),
+            (None, false) => (Meaning::Command, "would"),
+            (Some(_), _) => (Meaning::Loss, "NOT  "),
+        };
+        let why = m
+            .not
+            .as_ref()
+            .map_or(String::new(), |why| format!(": {why}"));
+        out += &format!("{}  {}\n", style.paint(meaning, word), neutral(&m.host));
+        out += &wrap(&neutral(&format!("{}{why}", m.mend.words())), 6, style);
+    }
+    if !applied {
+        out += &format!(
+            "to do it: {}\n",
+            style.paint(Meaning::Command, "ubos-sync doctor --fix --apply")
+        );
+    }
+    out + "\n"
+}
 
 pub fn screen(mut checks: Vec<Check>, style: &Style) -> String {
     checks.sort_by_key(|c| c.verdict);

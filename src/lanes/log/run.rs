@@ -70,6 +70,7 @@ pub fn run(request: &Request, carry: &Carry, run: &Run) -> Ended {
     Ended {
         lanes: lanes.into_iter().map(Lane::Log).collect(),
         findings,
+        ..Ended::default()
     }
 }
 
@@ -91,6 +92,7 @@ pub fn not_begun(peer: &Peer, e: &LinkError) -> Ended {
     Ended {
         lanes: lanes.collect(),
         findings: Vec::new(),
+        ..Ended::default()
     }
 }
 

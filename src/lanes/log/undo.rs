@@ -197,6 +197,7 @@ pub fn run(request: &Request, run: &Run) -> Ended {
     Ended {
         lanes: vec![Lane::Log(lane)],
         findings,
+        ..Ended::default()
     }
 }
 

@@ -17,6 +17,7 @@ pub fn run(request: &Request) -> Ended {
         Ok(lanes) => Ended {
             lanes: lanes.into_iter().map(Lane::Log).collect(),
             findings: Vec::new(),
+            ..Ended::default()
         },
         Err(e) => not_begun(request.peer, &e),
     }

@@ -61,6 +61,7 @@ pub fn check(policy: &Policy, targets: &[&Target], full: bool, progress: &dyn Pr
     Ended {
         lanes,
         findings: source.findings.clone(),
+        ..Ended::default()
     }
 }
 

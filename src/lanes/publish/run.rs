@@ -118,6 +118,7 @@ pub fn not_begun(targets: &[&Target], stop: &Stop) -> Ended {
     Ended {
         lanes: targets.iter().map(lane).collect(),
         findings: Vec::new(),
+        ..Ended::default()
     }
 }
 
@@ -220,6 +221,7 @@ fn fan_out(
     let mut ended = Ended {
         lanes: Vec::new(),
         findings,
+        ..Ended::default()
     };
     let bad: Vec<String> = done
         .iter()

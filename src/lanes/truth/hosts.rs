@@ -64,6 +64,9 @@ pub struct Said {
     pub cleared: Option<String>,
     /// The engine, as it is called there.
     pub program: String,
+    /// Only told to who looks: the dead run whose lock lies there, and what stands in a lock's place without being one.
+    pub dead_lock: Option<String>,
+    pub odd_lock: Option<String>,
 }
 
 /// A generation that a host holds; the newest sorts last.
@@ -413,5 +416,7 @@ fn parse_said(body: &[u8]) -> Said {
             .unwrap_or(0),
         cleared: get("cleared"),
         program: String::new(),
+        dead_lock: get("lockdead"),
+        odd_lock: get("lockodd"),
     }
 }

@@ -29,6 +29,7 @@ fn ended(lane: TruthLane, findings: Vec<Finding>) -> Ended {
     Ended {
         lanes: vec![Lane::Truth(lane)],
         findings,
+        ..Ended::default()
     }
 }
 

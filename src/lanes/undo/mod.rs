@@ -121,6 +121,7 @@ pub fn run(request: &Request, run: &Run) -> Ended {
     Ended {
         lanes: vec![Lane::Truth(lane)],
         findings,
+        ..Ended::default()
     }
 }
 

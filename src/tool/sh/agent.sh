@@ -40,12 +40,18 @@ field() { # KEY: sets v to its first value in the lock's owner file
     case $line in "$1="*) v=${line#*=}; return 0 ;; esac
   done 2>/dev/null <"$lock/owner"
 }
-dead() { # is the lock's owner gone? (a foreign driver that has been silent for two minutes counts as gone)
+gone() { # is the lock's owner gone? (a foreign driver that has been silent for two minutes counts as gone; sets silent to its agent)
+  silent=
   { field pid; opid=$v; field born; oborn=$v; field boot; oboot=$v; } 2>/dev/null
   alive "$opid" "$oborn" "$oboot" || return 0
   { field remote; } 2>/dev/null
-  [ "$v" = 1 ] && [ -n "$(find "$lock/beat" -prune -mmin +2 2>/dev/null)" ] && { kill -KILL "$opid" 2>/dev/null; return 0; }
+  [ "$v" = 1 ] && [ -n "$(find "$lock/beat" -prune -mmin +2 2>/dev/null)" ] && { silent=$opid; return 0; }
   return 1
+}
+dead() { # the same, and a silent agent is ended
+  gone || return 1
+  [ -z "$silent" ] || kill -KILL "$silent" 2>/dev/null
+  return 0
 }
 mine=
 claim() {
@@ -150,6 +156,12 @@ if [ "$want" = lock ]; then
   if { [ -d "$state" ] || mkdir -p "$state" 2>/dev/null; } && [ -w "$state" ]; then
     if take; then say lock held; else say lock refused; printf '%s END\n' "$nonce"; exit 0; fi
   else say statedir bad; fi
+elif [ -e "$lock" ] || [ -L "$lock" ]; then
+  # Only looked at: what is said here ends nobody and clears nothing. A lock without an owner may be one that is being made.
+  if strange; then say lockodd "$why"
+  elif [ -s "$lock/owner" ] || [ -n "$(find "$lock" -prune -mmin +1 2>/dev/null)" ]; then
+    if gone; then { field run; } 2>/dev/null; say lockdead "${v:-unknown}"; fi
+  fi
 fi
 say state "$state"
 [ -L "$root" ] && say rootlink 1

@@ -1,0 +1,39 @@
+# What the doctor wants to know of a host beyond what the agent says. Changes nothing. Empty parameters ask for nothing.
+export LC_ALL=C
+for v in nonce state root marker pair gen; do IFS= read -r "$v" || exit 97; done
+case $state in /*) ;; *) state=$HOME/$state ;; esac
+case $root in /*) ;; *) root=$HOME/$root ;; esac
+say() { printf '%s %s\n' "$1" "$2"; }
+printf '\n%s BEGIN\n' "$nonce"
+say state "$state"
+if [ -d "$state" ]; then
+  set -f
+  set -- $(ls -Lldn "$state" 2>/dev/null)
+  set +f
+  say statemode "${1:-}"
+  [ "${3:-}" = "$(id -u)" ] || say stateowner "${3:-nobody}"
+elif [ -e "$state" ] || [ -L "$state" ]; then say statebad 1
+else say stateabsent 1; fi
+if [ -n "$gen" ]; then
+  m=$state/pairs/$pair/archives/$gen/manifest
+  if command -v sha256sum >/dev/null 2>&1; then h=$(sha256sum <"$m")
+  elif command -v shasum >/dev/null 2>&1; then h=$(shasum -a 256 <"$m")
+  else h=$(openssl dgst -sha256 -r <"$m"); fi 2>/dev/null
+  say manifest "${h%% *}"
+fi
+if cd "$root" 2>/dev/null; then
+  # What kind of file system it is, as GNU's or busybox's stat says, or the list of mounts.
+  kind=$(stat -f -c %T . 2>/dev/null)
+  if [ -z "$kind" ]; then
+    d=$(df -P . 2>/dev/null | sed -n '2s/ .*//p')
+    kind=$(mount 2>/dev/null | sed -n "s|^$d on .*(\([A-Za-z0-9]*\).*|\1|p" | head -n 1)
+  fi
+  say kind "$kind"
+  # The marker under another case: the same file, when the file system does not tell the two apart.
+  other=$(printf '%s' "$marker" | tr 'A-Za-z' 'a-zA-Z')
+  if [ -e "$marker" ] && [ "$other" != "$marker" ]; then
+    a=$(ls -di "$marker") b=$(ls -di "$other" 2>/dev/null)
+    if [ "${a%% "$marker"}" = "${b%% "$other"}" ]; then say case blind; else say case exact; fi
+  fi
+fi
+printf '%s END\n' "$nonce"
