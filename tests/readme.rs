@@ -1,7 +1,7 @@
 //! What the README tells a new user to type, typed: its own blocks, in its own order, in two homes joined by a real sshd. Its
 //! picture is what the program prints.
 //!
-//! What differs on this machine is put in: the server's address and root, and the user and key by which it is reached.
+//! What differs on this machine is put in: the server's address, root and user, and where ssh finds its host key.
 #![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
 
 mod lab;
@@ -76,6 +76,13 @@ impl Reader {
             gitleaks.display()
         );
         fs::remove_file(lab.tree(Side::Server).join(".ubos-root")).unwrap();
+        let keys = lab.home(Side::Laptop).join(".ssh");
+        fs::create_dir(&keys).unwrap();
+        fs::copy(
+            lab.root().join("ssh/client"),
+            keys.join("id_ed25519_balaur"),
+        )
+        .unwrap();
         let reader = Reader {
             lab,
             path,
@@ -113,7 +120,7 @@ impl Reader {
     }
 
     fn policy(&self, text: &str) {
-        let known = |line: &&str| !line.starts_with("user ") && !line.starts_with("identity ");
+        let known = |line: &&str| !line.starts_with("user ");
         let text: Vec<&str> = text.lines().filter(known).collect();
         let file = self.tree().join("ubos-sync.toml");
         fs::write(&file, self.here(&text.join("\n"))).unwrap();
