@@ -6,6 +6,7 @@ mod lab;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fleet::Fleet;
 use lab::{Lab, Side, need, wait_until};
@@ -252,4 +253,52 @@ fn a_local_target_and_one_that_another_tool_had_filled() {
     fleet.publish(&["disk"]).expect(0);
     assert!(!at.join("docs/deep").exists());
     fleet.lab.run(&["verify", "disk", "--full"]).expect(0);
+}
+
+#[test]
+fn se_07_a_directory_that_turns_into_a_link_and_back_all_the_time_leads_nobody_out() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("");
+    fleet.write("docs/x", "x");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    let outside = fleet.lab.root().join("outside");
+    fs::create_dir_all(outside.join("deep/er")).unwrap();
+    for path in ["a b.md", "x", "deep/er/x.md"] {
+        fs::write(outside.join(path), "precious").unwrap();
+    }
+    let before = lab::Snapshot::of(&outside);
+    let (docs, aside) = (fleet.target(0).join("docs"), fleet.target(0).join("aside"));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            // Each step may fail, because somebody else moves things too.
+            while !done.load(Ordering::Relaxed) {
+                let _ = fs::rename(&docs, &aside);
+                let _ = symlink(&outside, &docs);
+                let _ = fs::remove_file(&docs);
+                let _ = fs::rename(&aside, &docs);
+            }
+        });
+        for n in 0..4 {
+            match n % 2 {
+                0 => fleet.lab.remove(Side::Laptop, "docs/x"),
+                _ => fleet.write("docs/x", &format!("{n}")),
+            }
+            fleet.write("docs/a b.md", &format!("{n}"));
+            fleet.write("docs/deep/er/x.md", &format!("{n}"));
+            fleet.commit();
+            // It may be refused or fail; what it may not do is looked at below.
+            let _ = fleet.publish(&["vm0", "--allow", "max_delete"]);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    before.assert_unchanged(&outside, "a link was followed");
+    let last = fleet.git(&["rev-parse", "HEAD"]);
+    fleet.publish(&["vm0", "--allow", "max_delete"]).expect(0);
+    assert_eq!(fleet.rev(0), Some(last));
+    assert_eq!(fleet.read(0, "docs/a b.md").unwrap(), "3");
+    fleet.lab.run(&["verify", "vm0", "--full"]).expect(0);
 }

@@ -16,7 +16,19 @@ fi
 cd "$work" || die "the directory is gone"
 work=$(pwd -P)
 dir=
-keep_dir() { mkdir -p "$trash/$dir" 2>/dev/null || die "no room for what is replaced in $dir"; }
+# Moves what stands in the way into the trash, under a name that nothing has there: a link of that name would lead `mv` elsewhere.
+put_aside() { # NAME
+  keep_dir
+  : >"$trash/.ubos-sync.edited"
+  to=$trash/$dir/$1.in-the-way
+  while [ -e "$to" ] || [ -L "$to" ]; do to=$to.too; done
+  mv -f "./$1" "$to" || die "what stands in the way cannot be put aside: $dir/$1"
+}
+keep_dir() {
+  mkdir -p "$trash/$dir" 2>/dev/null || die "no room for what is replaced in $dir"
+  # A link that was kept before may bear the name of a directory that comes after it.
+  [ "$(cd -P "$trash/$dir" && pwd -P)" = "$trash${dir:+/$dir}" ] || die "what is replaced in $dir cannot be kept beside a link of that name"
+}
 # Goes to a directory of the tree one step at a time, so that no link is ever followed; a link or file in the way is put aside.
 enter() {
   cd "$work" || die "the directory is gone"
@@ -27,9 +39,7 @@ enter() {
     if [ -L "./$step" ] || { [ -e "./$step" ] && [ ! -d "./$step" ]; }; then
       # Where something is only to be taken away, what stands there instead is not it.
       [ -z "$leaving" ] || return 1
-      keep_dir
-      : >"$trash/.ubos-sync.edited"
-      mv -f "./$step" "$trash/$dir/$step.in-the-way" || die "what stands in the way of a directory cannot be put aside: $dir/$step"
+      put_aside "$step"
     fi
     if [ ! -d "./$step" ]; then
       [ -z "$leaving" ] || return 1
@@ -37,8 +47,9 @@ enter() {
     fi
     cd -P "./$step" || die "a directory cannot be entered: $1"
     dir=${dir:+$dir/}$step
+    # A link may have come between the look and the step.
+    [ "$PWD" = "${work%/}/$dir" ] || die "a directory was moved away meanwhile: $1"
   done
-  [ "$PWD" = "${work%/}${1:+/$1}" ] || die "a directory was moved away meanwhile: $1"
 }
 # What stands under these names goes to the trash: files by a second name, so that they stay in place until they are replaced.
 keep() {
@@ -52,9 +63,7 @@ keep() {
       # What was published in a directory has gone already; empty shells of it are nothing.
       [ ! -d "./$n" ] || find "./$n" -depth -type d -exec rmdir {} \; 2>/dev/null
       [ -e "./$n" ] || continue
-      keep_dir
-      : >"$trash/.ubos-sync.edited"
-      mv -f "./$n" "$trash/$dir/$n.in-the-way" || die "what stands in the way cannot be put aside: $dir/$n"
+      put_aside "$n"
     fi
   done
   [ $# -gt 0 ] || return 0
