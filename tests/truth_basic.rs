@@ -306,3 +306,20 @@ fn librarian_2_3_5_permissions_arrive_state_never_does_and_a_second_run_is_idle(
     idle(&lab, "in-sync", 0);
     assert!(!lab.exists(BALAUR, state));
 }
+
+#[test]
+fn directories_of_ours_may_have_any_name() {
+    for name in ["Application Support", "100% \"q\" 'q' $x \\z"] {
+        let Some(lab) = pair() else { return };
+        let text = lab.policy_text(MAC, &format!("state_dir = {:?}", format!("there/{name}")));
+        let own = format!("[site]\nstate_dir = {:?}\n", lab.home(MAC).join(name));
+        lab.write_policy(MAC, &text.replacen("[site]\n", &own, 1));
+        let path = "docs/a.md";
+        lab.write_at(MAC, path, name, T);
+        sync(&lab);
+        both(&lab, path, name);
+        settled(&lab);
+        lab.run(&["doctor"]).expect(0);
+        assert!(lab.home(BALAUR).join("there").join(name).is_dir());
+    }
+}

@@ -15,6 +15,7 @@ use crate::lanes::{log, truth};
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
+use crate::tool::ssh;
 
 /// Seconds to wait for a connection; a peer that is away is known to be so after that.
 pub const CONNECT_TIMEOUT: u64 = 10;
@@ -250,8 +251,7 @@ fn socket_path(policy: &Policy, peer: &Peer, run: &str, persist: u64, scratch: &
         scratch.to_path_buf()
     };
     let path = dir.join(&name);
-    // ssh adds a suffix of 17 bytes while it makes the socket; the limit is 104 bytes on macOS.
-    if path.as_os_str().len() <= 84 {
+    if ssh::fits(&path) {
         return path;
     }
     let short = std::env::var_os("XDG_RUNTIME_DIR")

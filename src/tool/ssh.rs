@@ -32,7 +32,8 @@ fn common(remote: &Remote, socket: &Path) -> Vec<String> {
     ] {
         args.extend(["-o".into(), option.into()]);
     }
-    args.extend(["-o".into(), format!("ControlPath={path}")]);
+    // In quotes, because ssh reads an option as a line of its configuration, in which a blank ends the value.
+    args.extend(["-o".into(), format!("ControlPath=\"{path}\"")]);
     if let Some(port) = remote.port {
         args.extend(["-p".into(), port.to_string()]);
     }
@@ -40,10 +41,20 @@ fn common(remote: &Remote, socket: &Path) -> Vec<String> {
         args.extend(["-l".into(), user.clone()]);
     }
     if let Some(identity) = &remote.identity {
-        args.extend(["-i".into(), identity.display().to_string()]);
+        let identity = identity.display().to_string().replace('%', "%%");
+        args.extend(["-i".into(), identity]);
         args.extend(["-o".into(), "IdentitiesOnly=yes".into()]);
     }
     args
+}
+
+/// Whether a socket can lie there: ssh adds a suffix of 17 bytes while it makes it, and the limit is 104 bytes on macOS; and no version
+/// of ssh reads all of these characters back from within quotes.
+pub fn fits(socket: &Path) -> bool {
+    let text = socket.to_string_lossy();
+    text.len() <= 84
+        && !text.contains(['"', '\'', '\\', '$'])
+        && !text.chars().any(char::is_control)
 }
 
 /// The first session: makes the shared connection, and is itself a session that runs a script.
@@ -149,7 +160,7 @@ mod tests {
             host: "h.example".into(),
             user: Some("u".into()),
             port: Some(2222),
-            identity: Some("/k".into()),
+            identity: Some("/k 1%".into()),
             ssh_config: Some("/c".into()),
         }
     }
@@ -157,14 +168,23 @@ mod tests {
     #[test]
     fn the_host_comes_after_the_end_of_options() {
         for args in [
-            first_session(&remote(), Path::new("/s/x"), 0, 10),
-            session(&remote(), Path::new("/s/x"), "true"),
+            first_session(&remote(), Path::new("/s t/x"), 0, 10),
+            session(&remote(), Path::new("/s t/x"), "true"),
         ] {
+            assert!(args.iter().any(|a| a == "ControlPath=\"/s t/x\""));
+            assert!(args.iter().any(|a| a == "/k 1%%"));
             let end = args.iter().position(|a| a == "--").unwrap();
             assert_eq!(args[end + 1], "h.example");
             assert!(args.iter().any(|a| a == "StrictHostKeyChecking=yes"));
             assert_eq!(args[0], "-F");
         }
+    }
+
+    #[test]
+    fn a_socket_lies_where_every_ssh_can_name_it() {
+        assert!(fits(Path::new("/home/u/Application Support/x%")));
+        assert!(!fits(Path::new("/home/\"u\"/x")));
+        assert!(!fits(Path::new(&"/long".repeat(20))));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::model::policy::{Layout, Policy, Publish, Target};
 use crate::model::progress::Progress;
 use crate::model::record::{Lane, Outcome, PublishLane, ResultWord};
 use crate::model::text::count;
-use crate::tool::{publish_scripts as scripts, remote};
+use crate::tool::{publish_scripts as scripts, remote, ssh};
 
 /// What is asked for.
 pub struct Order<'a> {
@@ -94,13 +94,13 @@ pub fn scratch(policy: &Policy) -> Result<tempfile::TempDir, Stop> {
         .map_err(|e| fail(e.to_string()))
 }
 
-/// A folder for sockets: their whole path must fit into some 100 bytes.
+/// A folder for sockets, which cannot lie just anywhere.
 pub fn sockets(scratch: &std::path::Path) -> Option<tempfile::TempDir> {
     let near = tempfile::Builder::new()
         .prefix("s")
         .tempdir_in(scratch)
         .ok()?;
-    if near.path().as_os_str().len() <= 76 {
+    if ssh::fits(&near.path().join("1234/abc")) {
         return Some(near);
     }
     tempfile::Builder::new().prefix("ubos-").tempdir().ok()
