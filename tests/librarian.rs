@@ -104,3 +104,60 @@ fn the_command_proves_the_real_pair_and_leaves_nothing_behind() {
         "{status}"
     );
 }
+
+/// Scratch folders of the acceptance tests, wherever they may lie.
+fn scratch(lab: &Lab) -> Vec<std::path::PathBuf> {
+    let dirs = Side::BOTH.map(|s| [lab.tree(s), lab.state_dir(s)]);
+    let entries = dirs
+        .iter()
+        .flatten()
+        .filter_map(|d| std::fs::read_dir(d).ok());
+    let all = entries.flatten().map(|e| e.unwrap().path());
+    all.filter(|p| p.to_string_lossy().contains(".ubos-sync.librarian-"))
+        .collect()
+}
+
+#[test]
+fn a_failed_test_is_a_failure_and_leaves_nothing_behind() {
+    if !need(&["ssh", "sshd", "ssh-keygen", "unison", "rsync"]) {
+        return;
+    }
+    // With clocks an hour apart nobody may decide by time, so the newer version does not win.
+    let lab = Lab::builder().skew(3600).build();
+    lab.policy("");
+    lab.write(Side::Laptop, "docs/a.md", "untouched");
+    let json = lab
+        .run(&["librarian", "--apply", "--json"])
+        .expect(1)
+        .json();
+    let tests = json["tests"].as_array().unwrap();
+    assert!(
+        tests
+            .iter()
+            .any(|t| t["name"] == "conflict" && t["result"] == "fail"),
+        "{json:#}"
+    );
+    assert_eq!(scratch(&lab), Vec::<std::path::PathBuf>::new());
+    let status = lab.run(&["status", "--offline", "--json"]).expect(0).json();
+    assert_eq!(status["peers"][0]["librarian"], serde_json::Value::Null);
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    if !need(&["ssh", "sshd", "ssh-keygen", "unison", "rsync"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.policy("");
+    lab.write(Side::Laptop, "docs/a.md", "untouched");
+    let running = lab.spawn(&["librarian", "--apply"]);
+    lab::wait_until("both scratch folders are there", || {
+        Side::BOTH
+            .iter()
+            .all(|s| scratch(&lab).iter().any(|p| p.starts_with(lab.tree(*s))))
+    });
+    running.signal(rustix::process::Signal::TERM);
+    let out = running.wait();
+    assert_ne!(out.code, 0, "{out}");
+    assert_eq!(scratch(&lab), Vec::<std::path::PathBuf>::new());
+}

@@ -54,6 +54,7 @@ fn every_unit_is_clean_for_systemd_and_the_system_unit_is_closed() {
             &["--system", "--run-as", "root", "--mode", "watch"],
         ),
     ];
+    lab.policy("identity = \"/etc/k e%y\"\n[notify]\nwebhook_url_env = \"HOOK\"\n");
     for (name, args) in variants {
         let dir = lab.root().join(name);
         fs::create_dir(&dir).unwrap();
@@ -62,20 +63,19 @@ fn every_unit_is_clean_for_systemd_and_the_system_unit_is_closed() {
         for (path, content) in &files {
             let to = dir.join(path.file_name().unwrap());
             fs::write(&to, content).unwrap();
-            paths.push(to);
+            // Of a template an instance is looked at, as OnFailure= starts it.
+            let instance = to.to_string_lossy().replace('@', "@ubos-sync.service");
+            fs::write(&instance, content).unwrap();
+            paths.push(PathBuf::from(instance));
         }
         let mut verify = Command::new("systemd-analyze");
         verify.args(["--man=no", "--recursive-errors=no", "verify"]);
         if !name.starts_with("system") {
             verify.arg("--user").env("XDG_RUNTIME_DIR", lab.root());
         }
-        let templates = |p: &&PathBuf| !p.to_string_lossy().contains('@');
-        let out = verify
-            .args(paths.iter().filter(templates))
-            .output()
-            .unwrap();
+        let out = verify.args(&paths).output().unwrap();
         assert!(
-            out.status.success(),
+            out.status.success() && out.stderr.is_empty(),
             "{name}: {}",
             String::from_utf8_lossy(&out.stderr)
         );
@@ -302,4 +302,122 @@ fn units_hand_over_keys_and_addresses_and_runs_use_them() {
     run().expect(1);
     fs::copy(lab.root().join("ssh/client"), dir.join("key.balaur")).unwrap();
     run().expect(0);
+}
+
+/// Every name that could mean something to a unit, a property list or a shell.
+const SPECIAL: &str = "1 00% \"q\" 'q' $x & <ä> \\z;#";
+
+#[test]
+fn a_property_list_keeps_every_special_character() {
+    let Some(lab) = pair() else { return };
+    let dir = lab.home(MAC).join(SPECIAL);
+    fs::create_dir(&dir).unwrap();
+    let policy = dir.join("ubos-sync.toml");
+    fs::copy(lab.policy_file(MAC), &policy).unwrap();
+    let mut command = lab.command(MAC);
+    command.args(["service", "print", "--json", "--kind", "launchd"]);
+    command.env("UBOS_SYNC_POLICY", &policy);
+    let json = lab.start(command).wait().expect(0).json();
+    let content = json["files"][0]["content"].as_str().unwrap();
+    let list = plist::Value::from_reader_xml(content.as_bytes()).unwrap();
+    let words = list.as_dictionary().unwrap()["ProgramArguments"]
+        .as_array()
+        .unwrap();
+    let words: Vec<&str> = words.iter().map(|w| w.as_string().unwrap()).collect();
+    assert!(words.contains(&policy.to_str().unwrap()), "{words:?}");
+    let log = list.as_dictionary().unwrap()["StandardOutPath"]
+        .as_string()
+        .unwrap();
+    assert_eq!(log, dir.join("logs/launchd.log").to_str().unwrap());
+    if need(&["python3"]) {
+        let file = lab.root().join("agent.plist");
+        fs::write(&file, content).unwrap();
+        let read = "import json, plistlib, sys; print(json.dumps(plistlib.load(open(sys.argv[1], 'rb'))['ProgramArguments']))";
+        let out = Command::new("python3")
+            .args(["-c", read])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let read: Vec<String> = serde_json::from_slice(&out.stdout).unwrap();
+        assert_eq!(read, words);
+    }
+}
+
+/// A launchctl that lets an agent go slowly, and refuses the next one while it does.
+const LAUNCHCTL: &str = r#"#!/bin/sh
+cd "$HOME" && echo "$*" >>calls
+case $1 in
+bootout)
+  [ -e loaded ] || { echo 'Boot-out failed: 3: No such process' >&2; exit 3; }
+  rm loaded && echo 3 >going ;;
+bootstrap)
+  n=$(cat going 2>/dev/null || echo 0)
+  if [ "$n" -gt 0 ] || [ -e broken ]; then
+    echo $((n - 1)) >going
+    echo 'Bootstrap failed: 5: Input/output error' >&2
+    exit 5
+  fi
+  : >loaded ;;
+print) [ -e loaded ] || exit 113; printf 'gui/1/ubos-sync = {\n\tstate = not running\n\tlast exit code = 3\n}\n' ;;
+esac
+"#;
+
+#[test]
+fn an_agent_that_is_let_go_slowly_is_loaded_again() {
+    let Some(lab) = pair() else { return };
+    let bin = lab.root().join("fake");
+    fs::create_dir(&bin).unwrap();
+    let fake = bin.join("launchctl");
+    fs::write(&fake, LAUNCHCTL).unwrap();
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = lab.command(MAC);
+        command
+            .arg("service")
+            .args(args)
+            .args(["--kind", "launchd"]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        lab.start(command).wait()
+    };
+    let loaded = lab.home(MAC).join("loaded");
+    run(&["install", "--apply"]).expect(0);
+    assert!(loaded.exists());
+    run(&["install", "--apply", "--mode", "watch"]).expect(0);
+    assert!(loaded.exists(), "the race was lost");
+    let told = run(&["status", "--json"]).expect(0).json();
+    let shown = [&told["active"], &told["enabled"], &told["last_result"]];
+    assert_eq!(
+        shown,
+        [
+            &Value::Bool(true),
+            &Value::Bool(true),
+            &"exit code 3".into()
+        ],
+        "{told:#}"
+    );
+    run(&["disable"]).expect(0);
+    assert!(!loaded.exists());
+    run(&["enable"]).expect(0);
+    assert!(loaded.exists());
+    fs::create_dir_all(lab.home(MAC).join("logs")).unwrap();
+    fs::write(lab.home(MAC).join("logs/launchd.log"), "one\ntwo\nthree\n").unwrap();
+    assert_eq!(run(&["logs", "-n", "2"]).expect(0).stdout, "two\nthree\n");
+    run(&["uninstall", "--apply"]).expect(0);
+    assert!(!loaded.exists());
+    // What stays refused is a failure, and says what is left to type.
+    fs::write(lab.home(MAC).join("broken"), "").unwrap();
+    let out = run(&["install", "--apply"]).expect(1);
+    assert!(out.stderr.contains("launchctl bootstrap"), "{out}");
+}
+
+#[test]
+fn a_daemon_of_the_system_runs_as_the_user_that_was_named() {
+    let Some(lab) = pair() else { return };
+    let files = printed(&lab, &["--kind", "launchd", "--system", "--run-as", "th"]);
+    assert!(files[0].0.starts_with("/Library/LaunchDaemons"));
+    let list = plist::Value::from_reader_xml(files[0].1.as_bytes()).unwrap();
+    assert_eq!(
+        list.as_dictionary().unwrap()["UserName"].as_string(),
+        Some("th")
+    );
 }

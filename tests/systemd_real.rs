@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Where the policy of the machine lies, for a shell: a name with everything that could mean something to a unit.
+const POLICY: &str = r#"'/etc/ubos-sync/1 00% "q" $x & <ä> \z;#/policy.toml'"#;
+
 struct Machine {
     dir: tempfile::TempDir,
 }
@@ -83,9 +86,7 @@ impl Machine {
     /// What `service status` and `status` tell alike, once no turn of the timer comes between the two.
     fn both_statuses(&self) -> serde_json::Value {
         let ask = |what: &str| {
-            let command = format!(
-                "runuser -u ubos -- ubos-sync --policy /etc/ubos-sync/policy.toml --json {what}"
-            );
+            let command = format!("runuser -u ubos -- ubos-sync --policy {POLICY} --json {what}");
             serde_json::from_str::<serde_json::Value>(&self.sh(&command)).unwrap()
         };
         for _ in 0..20 {
@@ -100,9 +101,7 @@ impl Machine {
     }
 
     fn service(&self, args: &str) -> String {
-        self.sh(&format!(
-            "ubos-sync --policy /etc/ubos-sync/policy.toml service {args}"
-        ))
+        self.sh(&format!("ubos-sync --policy {POLICY} service {args}"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `service`: the units that let it run by itself; everything is shown before it is done.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -10,7 +10,7 @@ use super::args::{Global, duration};
 use super::failure::Failure;
 use super::service_args::{Chosen, Scope};
 use super::{out, render};
-use crate::host::policy_file;
+use crate::host::{files, policy_file};
 use crate::lanes::installed::{self, Standing};
 use crate::lanes::service::{self, Command, Now, Planned};
 use crate::model::exit;
@@ -18,7 +18,7 @@ use crate::model::policy::Policy;
 use crate::model::record::SCHEMA;
 use crate::model::text::neutral;
 use crate::model::words::word;
-use crate::tool::units::{Choice, Kind};
+use crate::tool::units::{AGENT_LOG, Choice, Kind};
 
 /// Let it run by itself: systemd units or a launchd agent
 #[derive(Debug, Args)]
@@ -97,16 +97,12 @@ impl Service {
             What::Status(scope) => status(global, &policy, scope),
             What::Trigger(scope) => {
                 let (_, choice) = found(scope)?;
-                carry_out(global, &[service::to_trigger(&choice)], true)
+                carry_out(global, &[service::to_trigger(&choice)])
             }
             What::Logs { lines, scope } => {
                 let (_, choice) = found(scope)?;
                 if choice.kind == Kind::Launchd {
-                    out::line(&format!(
-                        "tail -n {lines} {}",
-                        policy.audit.dir.join("launchd.log").display()
-                    ));
-                    return Ok(exit::DONE);
+                    return agent_log(&policy.audit.dir.join(AGENT_LOG), *lines);
                 }
                 let text = service::call(&service::to_read_log(&choice, &lines.to_string()));
                 let text =
@@ -118,6 +114,16 @@ impl Service {
             }
         }
     }
+}
+
+/// The last lines of what launchd wrote down.
+fn agent_log(file: &Path, lines: u32) -> Result<u8, Failure> {
+    let bytes = files::read_bounded(file, 1 << 30).map_err(|e| Failure::failed(e.to_string()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<&str> = text.lines().collect();
+    let from = all.len().saturating_sub(lines as usize);
+    all[from..].iter().for_each(|l| out::line(&neutral(l)));
+    Ok(exit::DONE)
 }
 
 fn plan(choice: &Choice, policy: &Policy) -> Result<Vec<Planned>, Failure> {
@@ -212,21 +218,17 @@ fn install(global: &Global, policy: &Policy, choice: &Choice, apply: bool) -> Re
             out::line(&format!("wrote {}", p.path.display()));
         }
     }
-    carry_out(
-        global,
-        &commands_of(choice, policy, &planned),
-        choice.kind == Kind::Systemd,
-    )
+    carry_out(global, &commands_of(choice, policy, &planned))
 }
 
-/// Runs the commands in turn. `strict`: one that fails ends it.
-fn carry_out(global: &Global, commands: &[Command], strict: bool) -> Result<u8, Failure> {
+/// Runs the commands in turn; one that fails ends it, unless it only lets go what may not be there.
+fn carry_out(global: &Global, commands: &[Command]) -> Result<u8, Failure> {
     let mut failed = None;
     for command in commands {
         match service::call(command) {
             Ok(_) if global.json => {}
             Ok(_) => out::line(&format!("ran {}", shown(command))),
-            Err(e) if strict => {
+            Err(e) if !service::may_fail(command) => {
                 return Err(Failure::failed(format!(
                     "`{}` failed: {e}\nwhat was written stays; when the service manager is there, run what is left by hand:\n{}",
                     shown(command),
@@ -237,7 +239,6 @@ fn carry_out(global: &Global, commands: &[Command], strict: bool) -> Result<u8, 
                         .join("\n")
                 )));
             }
-            // What was not loaded cannot be let go.
             Err(e) => failed = Some(format!("`{}`: {e}", shown(command))),
         }
     }
@@ -323,7 +324,7 @@ fn uninstall(global: &Global, scope: &Scope) -> Result<u8, Failure> {
 fn switch(global: &Global, scope: &Scope, on: bool) -> Result<u8, Failure> {
     let (path, choice) = found(scope)?;
     let commands = service::to_switch(&choice, on, &path);
-    carry_out(global, &commands, true)
+    carry_out(global, &commands)
 }
 
 fn status(global: &Global, policy: &Policy, scope: &Scope) -> Result<u8, Failure> {

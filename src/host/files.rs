@@ -284,6 +284,18 @@ pub fn try_lock(path: &Path, words: &str) -> Result<Locked> {
     Ok(Locked::Ours(file))
 }
 
+/// Gives a log that others write to a second name when it has grown beyond `most`: whoever opens it next begins a new one.
+pub fn turn_over(log: &Path, most: u64) -> Result<()> {
+    match fs::symlink_metadata(log) {
+        Ok(meta) if meta.is_file() && meta.len() > most => {
+            let mut old = log.as_os_str().to_owned();
+            old.push(".1");
+            fs::rename(log, old).map_err(failed("rename", log))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The bytes of a plain file, refused when it is a link or longer than `max`.
 pub fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
     let mut options = fs::OpenOptions::new();
@@ -476,6 +488,24 @@ mod tests {
         symlink(&outside, &tree).unwrap();
         remove_tree(&tree).unwrap();
         assert!(outside.join("keep").exists() && !tree.exists());
+    }
+
+    #[test]
+    fn a_log_that_has_grown_gets_another_name() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (log, old) = (tmp.path().join("log"), tmp.path().join("log.1"));
+        turn_over(&log, 2).unwrap();
+        for text in ["abc", "ABC"] {
+            fs::write(&log, "ab").unwrap();
+            turn_over(&log, 2).unwrap();
+            assert!(log.exists());
+            fs::write(&log, text).unwrap();
+            turn_over(&log, 2).unwrap();
+            assert_eq!(
+                (fs::read_to_string(&old).unwrap().as_str(), log.exists()),
+                (text, false)
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::audit::store::{self, OpenRun, Store};
-use crate::host::{clock, process, signals};
+use crate::host::{clock, files, process, signals};
 use crate::lanes::lock::{NoLock, locked, no_lock, site_lock};
 use crate::lanes::{memory, outside};
 use crate::model::exit;
@@ -14,6 +14,7 @@ use crate::model::finding::{Finding, Severity};
 use crate::model::policy::Policy;
 use crate::model::record::{Lane, Mode, Outcome, PolicyRef, Record, Who};
 use crate::model::time;
+use crate::tool::units::{AGENT_LOG, AGENT_LOG_MOST};
 
 /// What a run is, before it does anything.
 pub struct Setup<'a> {
@@ -74,6 +75,8 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
             drop(lock);
             open.close(record.clone())?;
             let _ = store.prune(setup.policy.audit.keep, clock::now(), &[]);
+            // launchd appends to it for ever.
+            let _ = files::turn_over(&setup.policy.audit.dir.join(AGENT_LOG), AGENT_LOG_MOST);
         }
         Err(why) => {
             let open = store.begin(record.clone())?;

@@ -3,9 +3,10 @@
 //! Invariants: a file that is not ours is neither replaced nor removed; nothing is done that was not shown first.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::host::policy_file::{env, variable};
-use crate::host::{files, plain_files, process};
+use crate::host::{clock, files, plain_files, process};
 use crate::model::invocation::Invocation;
 use crate::model::policy::Policy;
 use crate::model::text::neutral_bytes;
@@ -81,7 +82,7 @@ pub fn place(policy: &Policy) -> Place {
         wants: policy.service.wants.clone(),
         secrets,
         keys,
-        log: shown(&policy.audit.dir.join("launchd.log")),
+        log: shown(&policy.audit.dir.join(units::AGENT_LOG)),
     }
 }
 
@@ -286,18 +287,18 @@ pub fn to_switch(choice: &Choice, on: bool, path: &Path) -> Vec<Command> {
         )],
         Kind::Launchd => {
             let target = format!("{}/{LABEL}", domain(is_system));
-            let act = match on {
-                true => words(&[
-                    "launchctl",
-                    "bootstrap",
-                    &domain(is_system),
-                    &path.display().to_string(),
-                ]),
-                false => words(&["launchctl", "bootout", &target]),
-            };
+            let bootout = words(&["launchctl", "bootout", &target]);
+            let bootstrap = words(&[
+                "launchctl",
+                "bootstrap",
+                &domain(is_system),
+                &path.display().to_string(),
+            ]);
+            let switch = words(&["launchctl", word, &target]);
             match on {
-                true => vec![words(&["launchctl", word, &target]), act],
-                false => vec![act, words(&["launchctl", word, &target])],
+                // What is loaded already would not be loaded again.
+                true => vec![switch, bootout, bootstrap],
+                false => vec![bootout, switch],
             }
         }
     }
@@ -346,8 +347,33 @@ pub fn to_read_log(choice: &Choice, lines: &str) -> Command {
     }
 }
 
-/// Runs a command of the service manager: what it said, or why it failed.
+/// How long launchd may take to let an agent go.
+const SETTLES: Duration = Duration::from_secs(10);
+
+/// Runs a command of the service manager: what it said, or why it failed. launchd lets an agent go behind our back, and for as long as
+/// that takes it refuses the next one.
 pub fn call(command: &Command) -> Result<String, String> {
+    let until = clock::monotonic() + SETTLES;
+    loop {
+        match once(command) {
+            Err(why)
+                if command.iter().any(|w| w == "bootstrap")
+                    && why.contains("5: Input/output error")
+                    && clock::monotonic() < until =>
+            {
+                clock::sleep(Duration::from_millis(250));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether a command only lets go what may not be there.
+pub fn may_fail(command: &Command) -> bool {
+    command.iter().any(|w| w == "bootout")
+}
+
+fn once(command: &Command) -> Result<String, String> {
     let Some((program, rest)) = command.split_first() else {
         return Ok(String::new());
     };

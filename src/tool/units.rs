@@ -22,6 +22,9 @@ pub const EMPTY: &str = "-";
 /// By which a file is known for ours.
 const OURS: &str = "Written by ubos-sync;";
 pub const LABEL: &str = "ubos-sync";
+/// What launchd writes down of its agent, in the directory of the records, and how long it may grow before a new one is begun.
+pub const AGENT_LOG: &str = "launchd.log";
+pub const AGENT_LOG_MOST: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -434,6 +437,12 @@ fn launchd(choice: &Choice, place: &Place) -> UnitFile {
                 // Two dashes would end the comment.
                 ("SPEC", choice.line().replace("--", "")),
                 ("LABEL", LABEL.into()),
+                (
+                    "USER",
+                    choice.run_as.as_ref().map_or(String::new(), |u| {
+                        format!("\t<key>UserName</key>\n\t<string>{}</string>\n", xml(u))
+                    }),
+                ),
                 ("ARGUMENTS", arguments),
                 ("SCHEDULE", schedule),
                 ("LOG", xml(&place.log)),

@@ -42,12 +42,15 @@ class Hook(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", 8099), Hook).serve_forever()
 HOOK
 setsid python3 /srv/hook.py >/dev/null 2>&1 </dev/null &
-cat >/etc/ubos-sync/policy.toml <<POLICY
+# Names with everything that could mean something to a unit.
+dir='/etc/ubos-sync/1 00% "q" $x & <ä> \z;#'
+mkdir "$dir"
+cat >"$dir/policy.toml" <<POLICY
 schema = 1
 [site]
 name = "box"
 root = "$home/tree"
-state_dir = "$home/state"
+state_dir = "$home/st ate %h 'q'"
 [audit]
 dir = "$home/logs"
 [schedule]
@@ -69,6 +72,6 @@ identity = "/etc/ubos-sync/key"
 root = "$home/peer"
 state_dir = "$home/peer-state"
 POLICY
-chmod 644 /etc/ubos-sync/policy.toml
+chmod 644 "$dir/policy.toml"
 chown -R ubos: $home
 chmod 700 $home $home/.ssh
