@@ -424,3 +424,60 @@ fn to_apply_is_to_fix() {
     lab.run(&["doctor", "--fix", "--apply", "--dry-run"])
         .expect(2);
 }
+
+#[test]
+fn a_fault_that_several_peers_meet_is_mended_once() {
+    let lab = Lab::builder().without_sshd().build();
+    if !need(&["unison"]) {
+        return;
+    }
+    let disk = lab.root().join("disk");
+    fs::create_dir(&disk).unwrap();
+    fs::write(disk.join(".ubos-root"), "").unwrap();
+    lab.local_policy(&format!("[[peer]]\nname = \"disk\"\nroot = {disk:?}\n"));
+    seed(&lab, &["docs/a.md", "docs/b.md"]);
+    sync(&lab);
+    fs::remove_file(lab.tree(MAC).join(".ubos-root")).unwrap();
+    let (all, json) = mended(&lab, &["--apply"], 0);
+    assert_eq!(all.len(), 1, "{json:#}");
+    assert_eq!(json["mended"][0]["host"], "mac");
+    assert!(lab.tree(MAC).join(".ubos-root").is_file());
+
+    // Another tree lies there now. A peer that is new knows nothing of the one that is gone, so any file would do for it.
+    fs::rename(lab.tree(MAC), lab.home(MAC).join("aside")).unwrap();
+    lab.write_at(MAC, "docs/stray.md", "stray", pair::T);
+    let new = lab.root().join("new");
+    fs::create_dir(&new).unwrap();
+    fs::write(new.join(".ubos-root"), "").unwrap();
+    lab.local_policy(&format!("[[peer]]\nname = \"new\"\nroot = {new:?}\n"));
+    for peers in [&["new"][..], &[]] {
+        let mut args = vec!["--apply"];
+        args.extend(peers);
+        let (all, json) = mended(&lab, &args, 1);
+        assert!(
+            all.iter().all(|(does, _)| !does.contains(".ubos-root")),
+            "{json:#}"
+        );
+    }
+    assert!(!lab.tree(MAC).join(".ubos-root").exists());
+}
+
+#[test]
+fn nothing_is_mended_while_a_run_is_under_way() {
+    let Some(lab) = pair() else { return };
+    seed(&lab, &["docs/a.md"]);
+    sync(&lab);
+    let marker = lab.tree(BALAUR).join(".ubos-root");
+    fs::remove_file(&marker).unwrap();
+    let lock = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(lab.state_dir(MAC).join("lock"));
+    let lock = lock.unwrap();
+    lock.lock().unwrap();
+    lab.run(&["doctor", "--fix", "--apply"]).expect(6);
+    assert!(!marker.exists());
+    drop(lock);
+    lab.run(&["doctor", "--fix", "--apply"]).expect(0);
+    assert!(marker.is_file());
+}

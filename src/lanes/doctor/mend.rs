@@ -53,16 +53,21 @@ pub struct Mended {
 
 /// Does what the checks offer, or only says whether it could be done.
 pub fn all(policy: &Policy, checks: &[Check], run: &str, apply: bool) -> Vec<Mended> {
-    let mut hosts: Vec<&str> = checks
-        .iter()
-        .filter(|c| c.mend.is_some())
-        .map(|c| c.host.as_str())
-        .collect();
-    hosts.dedup();
+    // Several peers may have found the same fault of this host.
+    let mut offers: Vec<(&str, &Check, &Mend)> = Vec::new();
+    for check in checks {
+        let host = check.host.as_str();
+        if let Some(mend) = &check.mend
+            && !offers.iter().any(|(h, _, m)| (*h, *m) == (host, mend))
+        {
+            offers.push((host, check, mend));
+        }
+    }
+    offers.sort_by_key(|(host, _, _)| *host);
     let mut out = Vec::new();
-    for host in hosts {
-        let own: Vec<&Check> = checks.iter().filter(|c| c.host == host).collect();
-        let offered = own.iter().filter_map(|c| Some((c, c.mend.as_ref()?)));
+    for offered in offers.chunk_by(|a, b| a.0 == b.0) {
+        let host = offered[0].0;
+        let offered = offered.iter().map(|(_, check, mend)| (*check, *mend));
         let told = |check: &Check, mend: &Mend, not| Mended {
             host: host.to_owned(),
             check: check.what,

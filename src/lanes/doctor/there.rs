@@ -177,7 +177,7 @@ fn markers(
             .find(|h| f.message.starts_with(&format!("{} has no ", h.name)));
         let evidence = match (&why_not, &sorted, host) {
             (Some(why), _, _) | (None, Err(why), _) => Err(why.clone()),
-            (None, Ok(()), Some(host)) => shows_its_tree(host, base),
+            (None, Ok(()), Some(host)) => shows_its_tree(policy, &pair.id, host, base),
             (None, Ok(()), None) => Err("nobody knows whose it is".into()),
         };
         let mut message = format!("{}: {}", f.guard, f.message);
@@ -191,7 +191,7 @@ fn markers(
             }
             (Ok(_), None) => None,
             (Err(why), _) => {
-                message += &format!("; doctor --fix will not put it there, because {why}");
+                message += &format!("; nothing here shows that it is the tree: {why}");
                 None
             }
         };
@@ -203,8 +203,9 @@ fn markers(
     }
 }
 
-/// What shows that a root is the tree and not the empty place of a disk: most files of the last sync, or, before the first, any file.
-fn shows_its_tree(host: &Host, base: &Base) -> Result<String, String> {
+/// What shows that a root is the tree and not the empty place of a disk: most files of the last sync, or, before the first sync with
+/// anybody, any file.
+fn shows_its_tree(policy: &Policy, pair: &str, host: &Host, base: &Base) -> Result<String, String> {
     if let Some(lost) = &base.lost {
         return Err(format!(
             "the pair has synced before ({lost}) and remembers nothing"
@@ -227,11 +228,27 @@ fn shows_its_tree(host: &Host, base: &Base) -> Result<String, String> {
             count(all, "file")
         )),
         (false, 0) => Err("the root holds no file".into()),
+        (false, _) if has_other_pairs(policy, pair, host)? => Err(
+            "this host has synced with others, and only that memory tells what belongs there"
+                .into(),
+        ),
         (false, n) => Ok(format!(
             "the root holds {}, and the pair has never synced",
             count(n, "file")
         )),
     }
+}
+
+fn has_other_pairs(policy: &Policy, pair: &str, host: &Host) -> Result<bool, String> {
+    let asked = Asked {
+        link: &host.link,
+        state: &host.state_given,
+        root: &host.root_given,
+        marker: &policy.guards.marker,
+        generation: (pair, ""),
+    };
+    let answer = asked.answer().map_err(|e| e.to_string())?;
+    Ok(remote::value(&answer, "others").is_some())
 }
 
 fn space(policy: &Policy, host: &Host, book: &mut Book) {

@@ -14,6 +14,11 @@ if [ -d "$state" ]; then
   [ "${3:-}" = "$(id -u)" ] || say stateowner "${3:-nobody}"
 elif [ -e "$state" ] || [ -L "$state" ]; then say statebad 1
 else say stateabsent 1; fi
+# Whether this host has synced with others than this pair.
+for g in "$state"/pairs/*/archives/*/ok; do
+  [ -f "$g" ] || continue
+  case $g in "$state/pairs/$pair/"*) ;; *) say others 1; break ;; esac
+done
 if [ -n "$gen" ]; then
   m=$state/pairs/$pair/archives/$gen/manifest
   if command -v sha256sum >/dev/null 2>&1; then h=$(sha256sum <"$m")
@@ -24,6 +29,8 @@ fi
 if cd "$root" 2>/dev/null; then
   # What kind of file system it is, as GNU's or busybox's stat says, or the list of mounts.
   kind=$(stat -f -c %T . 2>/dev/null)
+  # BSD's stat takes the flag for a format.
+  case $kind in -c*) kind= ;; esac
   if [ -z "$kind" ]; then
     d=$(df -P . 2>/dev/null | sed -n '2s/ .*//p')
     kind=$(mount 2>/dev/null | sed -n "s|^$d on .*(\([A-Za-z0-9]*\).*|\1|p" | head -n 1)
