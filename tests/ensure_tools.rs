@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const MANAGERS: [&str; 5] = ["apt-get", "dnf", "pacman", "apk", "brew"];
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
     "cc",
     "unison",
     "rsync",
@@ -19,6 +19,7 @@ const PROGRAMS: [&str; 14] = [
     "ssh-keygen",
     "git",
     "faketime",
+    "inotifywait",
     "unison-2.51+4.13.1",
     "systemd-analyze",
     "dbus-daemon",
@@ -158,25 +159,25 @@ fn it_says_one_line_and_runs_nothing_when_all_is_there() {
 
 #[test]
 fn every_manager_gets_its_own_names_and_only_what_is_missing() {
-    let missing = ["unison", "ssh", "ssh-keygen", "faketime"];
+    let missing = ["unison", "ssh", "ssh-keygen", "faketime", "inotifywait"];
     let expected = [
         (
             "apt-get",
-            "apt-get install -y --no-install-recommends unison openssh-client faketime",
+            "apt-get install -y --no-install-recommends unison openssh-client faketime inotify-tools",
         ),
         (
             "dnf",
-            "dnf install -y unison openssh-clients openssh libfaketime",
+            "dnf install -y unison openssh-clients openssh libfaketime inotify-tools",
         ),
         (
             "pacman",
-            "pacman -S --needed --noconfirm unison openssh libfaketime",
+            "pacman -S --needed --noconfirm unison openssh libfaketime inotify-tools",
         ),
         (
             "apk",
-            "apk add --no-cache unison openssh-client openssh-keygen libfaketime",
+            "apk add --no-cache unison openssh-client openssh-keygen libfaketime inotify-tools",
         ),
-        ("brew", "brew install unison openssh libfaketime"),
+        ("brew", "brew install unison openssh libfaketime fswatch"),
     ];
     for (manager, command) in expected {
         let said = Machine::new(0)

@@ -15,7 +15,9 @@ const OFTEN: &str =
     "[schedule]\ninterval = \"1h\"\njitter = 0\nmin_interval = 0\ndebounce = \"100ms\"\n";
 
 fn lab(extra: &str) -> Option<Lab> {
-    let lab = pair_with(Lab::builder(), extra)?;
+    // What a peer tells of its changes is the matter of tests/watch_peer.rs.
+    let deaf = Lab::builder().hide(BALAUR, &["inotifywait", "fswatch"]);
+    let lab = pair_with(deaf, extra)?;
     seed(&lab, &["docs/a.md"]);
     Some(lab)
 }

@@ -12,7 +12,7 @@ use super::{out, render};
 use crate::audit::store::Store;
 use crate::host::link::Link;
 use crate::host::{clock, policy_file, signals};
-use crate::lanes::{peers, versions};
+use crate::lanes::{reach, versions};
 use crate::model::conflict::{Conflict, State, Version, conflicts};
 use crate::model::exit;
 use crate::model::path::RelPath;
@@ -168,8 +168,7 @@ fn content(
 fn show(policy: &Policy, all: &[Conflict], path: &str, global: &Global) -> Result<u8, Failure> {
     let c = find(all, path)?;
     let peer = peer_of(policy, c)?;
-    let reach = peers::reach(policy, peer, "conflicts", true)
-        .map_err(|e| Failure::failed(e.to_string()))?;
+    let reach = reach::reach(policy, peer, true).map_err(|e| Failure::failed(e.to_string()))?;
     let local = content(policy, peer, &reach.link, c, "local");
     let far = content(policy, peer, &reach.link, c, "peer");
     if global.json {
@@ -302,10 +301,7 @@ fn decide(
     };
     let stamp = time::run_stamp(clock::now());
     let reach = match own.iter().any(|c| needs_content(c, side)) {
-        true => Some(
-            peers::reach(policy, peer, "conflicts", true)
-                .map_err(|e| Failure::failed(e.to_string()))?,
-        ),
+        true => Some(reach::reach(policy, peer, true).map_err(|e| Failure::failed(e.to_string()))?),
         false => None,
     };
     for c in own {

@@ -64,7 +64,7 @@ impl Doctor {
             run: None,
         };
         if self.fix && !self.apply {
-            shown.mended = Some(mend::all(&policy, &checks, "doctor", false));
+            shown.mended = Some(mend::all(&policy, &checks, false));
         }
         if self.apply {
             progress.phase("mending", None);
@@ -116,8 +116,8 @@ fn mended(
         repeat: Vec::new(),
     };
     let done = RefCell::new(None);
-    let record = flow::recorded(&setup, |run| {
-        let all = mend::all(policy, checks, run.id, true);
+    let record = flow::recorded(&setup, |_| {
+        let all = mend::all(policy, checks, true);
         let outcome = match (all.is_empty(), all.iter().any(|m| m.not.is_some())) {
             (true, _) => Outcome::InSync,
             (false, true) => Outcome::Failed,

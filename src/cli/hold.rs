@@ -10,7 +10,7 @@ use super::out;
 use super::profile::chosen;
 use crate::host::link::Link;
 use crate::host::{clock, policy_file, process};
-use crate::lanes::peers;
+use crate::lanes::reach;
 use crate::lanes::truth::hosts::pair_id;
 use crate::model::exit;
 use crate::model::policy::{Peer, Policy};
@@ -125,7 +125,7 @@ fn both(global: &Global, name: &str, what: &str, why: &str) -> Result<u8, Failur
 }
 
 fn far(policy: &Policy, peer: &Peer, what: &str, why: &str) -> Result<Was, String> {
-    let reach = peers::reach(policy, peer, "hold", true).map_err(|e| e.to_string())?;
+    let reach = reach::reach(policy, peer, true).map_err(|e| e.to_string())?;
     half(&reach.link, &peer.state_dir, policy, peer, what, why)
 }
 

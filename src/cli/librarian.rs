@@ -14,7 +14,7 @@ use super::profile::chosen;
 use crate::host::{policy_file, signals};
 use crate::lanes::flow::{self, Ended, Setup};
 use crate::lanes::librarian::{self, TESTS, Tested};
-use crate::lanes::peers;
+use crate::lanes::reach;
 use crate::model::exit;
 use crate::model::policy::{Peer, Policy};
 use crate::model::record::{Lane, Mode, Outcome, SCHEMA, TruthLane};
@@ -126,12 +126,12 @@ fn one(policy: &Policy, peer: &Peer, global: &Global) -> Result<(Vec<Tested>, u8
         repeat: Vec::new(),
     };
     let found = RefCell::new(Vec::new());
-    let work = |run: &flow::Run| {
+    let work = |_: &flow::Run| {
         librarian::sweep(policy);
         let mut lane = TruthLane::new(&peer.name);
         // It says nothing about the trees themselves.
         lane.limited = true;
-        let tested = match peers::reach(policy, peer, run.id, true) {
+        let tested = match reach::reach(policy, peer, true) {
             Ok(reach) => librarian::run(policy, peer, &reach),
             Err(e) => Err(e.to_string()),
         };

@@ -17,7 +17,7 @@ use crate::lanes::log::undo as log_undo;
 use crate::lanes::publish::undo::{self as publish_undo, Way};
 use crate::lanes::undo::history::{self, No};
 use crate::lanes::undo::{self, Undone};
-use crate::lanes::{peers, truth};
+use crate::lanes::{reach, truth};
 use crate::model::log_undo::Before;
 use crate::model::policy::Policy;
 use crate::model::progress::Progress;
@@ -172,7 +172,7 @@ impl Job<'_> {
                 all.lanes.push(Lane::Truth(lost));
                 continue;
             };
-            match peers::reach(self.policy, peer, self.run.id, false) {
+            match reach::reach(self.policy, peer, false) {
                 Ok(reach) => all.extend(undo::run(
                     &undo::Request {
                         policy: self.policy,

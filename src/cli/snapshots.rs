@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::out;
 use crate::host::link::Link;
 use crate::host::{clock, policy_file};
-use crate::lanes::peers;
+use crate::lanes::reach;
 use crate::lanes::truth::hosts::pair_id;
 use crate::model::exit;
 use crate::model::policy::{Peer, Policy};
@@ -55,7 +55,7 @@ struct Shelf {
     is_held: bool,
     folders: Vec<Folder>,
     /// While it lives, the connection does.
-    _reach: Option<peers::Reach>,
+    _reach: Option<reach::Reach>,
 }
 
 impl Snapshots {
@@ -82,7 +82,7 @@ fn shelves(policy: &Policy) -> (Vec<Shelf>, Vec<String>) {
             Ok(shelf) => all.push(shelf),
             Err(why) => away.push(format!("{}: {why}", policy.site.name)),
         }
-        let far = peers::reach(policy, peer, "snapshots", true).map_err(|e| e.to_string());
+        let far = reach::reach(policy, peer, true).map_err(|e| e.to_string());
         let far = far.and_then(|reach| {
             let link = reach.link.clone();
             shelf(
@@ -108,7 +108,7 @@ fn shelf(
     host: &str,
     link: Link,
     state: String,
-    reach: Option<peers::Reach>,
+    reach: Option<reach::Reach>,
 ) -> Result<Shelf, String> {
     let pair = pair_id(&policy.site.name, &peer.name);
     let body = link

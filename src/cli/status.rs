@@ -87,6 +87,7 @@ impl Status {
             wait: Duration::ZERO,
             full: false,
             progress: progress.as_ref(),
+            kept: None,
         };
         let looked = flow::looked(policy, "status", |run| peers::run(&order, run))
             .map_err(|e| Failure::failed(format!("{e:#}")))?;

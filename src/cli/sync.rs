@@ -62,6 +62,7 @@ impl Wish<'_> {
             wait: setup.wait,
             full: self.full,
             progress: progress.as_ref(),
+            kept: None,
         };
         let work = |run: &flow::Run| {
             let mut ended = match order.peers.is_empty() {

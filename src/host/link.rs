@@ -3,6 +3,7 @@
 //! Invariants: all work on a peer goes over one ssh connection; a local peer is driven by the same scripts. A reply is
 //! only believed when it is framed by the nonce of its own call.
 
+pub mod ear;
 mod starters;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ pub enum LinkError {
     Offline { message: String, hint: String },
     #[error("{message}")]
     Failed { message: String, hint: String },
+    /// It broke off, which may not happen again.
+    #[error("{message}")]
+    Lost { message: String, hint: String },
     #[error("stopped by a signal")]
     Stopped,
 }
@@ -33,7 +37,9 @@ impl LinkError {
     /// What to type next.
     pub fn hint(&self) -> String {
         match self {
-            Self::Offline { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
+            Self::Offline { hint, .. } | Self::Failed { hint, .. } | Self::Lost { hint, .. } => {
+                hint.clone()
+            }
             Self::Stopped => String::new(),
         }
     }
@@ -207,6 +213,17 @@ impl Link {
         }))
     }
 
+    /// Whether the connection that [`Link::keep`] made still carries an answer, which is waited for at most so long. One that does
+    /// not is cut.
+    pub fn is_kept(&self, patience: Duration) -> bool {
+        self.shell.answers(&nonce(), patience)
+    }
+
+    /// Cuts the connection that [`Link::keep`] made, without a word to the other side.
+    pub fn cut(&self) {
+        self.shell.cut();
+    }
+
     /// Starts a script that holds something until the result is dropped; what it said first, and the nonce of that answer.
     pub fn hold(
         &self,
@@ -296,10 +313,14 @@ impl Link {
                 Heard::Nothing if signals::stop_wish().is_some() => return Err(LinkError::Stopped),
                 Heard::Nothing if last.elapsed() < SILENCE => {}
                 Heard::Nothing => {
-                    return Err(LinkError::failed(
-                        format!("{} has said nothing for {} s", self.name, SILENCE.as_secs()),
-                        format!("ubos-sync doctor {}", self.name),
-                    ));
+                    return Err(LinkError::Lost {
+                        message: format!(
+                            "{} has said nothing for {} s",
+                            self.name,
+                            SILENCE.as_secs()
+                        ),
+                        hint: format!("ubos-sync doctor {}", self.name),
+                    });
                 }
                 Heard::End => {
                     session.wait(Duration::from_secs(2));
@@ -344,11 +365,11 @@ impl Link {
         }
         match &self.way {
             Way::Ssh { remote, .. } => {
-                let (away, message, hint) = ssh::explain_failure(remote, &said);
-                if away {
-                    LinkError::Offline { message, hint }
-                } else {
-                    LinkError::Failed { message, hint }
+                let (what, message, hint) = ssh::explain_failure(remote, &said);
+                match what {
+                    ssh::Failure::Away => LinkError::Offline { message, hint },
+                    ssh::Failure::Refused => LinkError::Failed { message, hint },
+                    ssh::Failure::Broken => LinkError::Lost { message, hint },
                 }
             }
             Way::Local => LinkError::failed(

@@ -13,4 +13,5 @@ pub mod policy_file;
 pub mod process;
 pub mod shell;
 pub mod signals;
+pub mod sockets;
 pub mod supervisor;

@@ -87,6 +87,29 @@ impl Place {
         })
     }
 
+    /// Whether a shell stands and answers within so long; one that does not is cut off.
+    pub fn answers(&self, nonce: &str, patience: Duration) -> bool {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(shell) = place.as_mut() else {
+            return false;
+        };
+        let asked = shell.session.send(format!("{nonce}\n:\n\n").as_bytes());
+        let mark = format!("\n{nonce} OVER\n");
+        let answers = asked.is_ok() && shell.hear(&mark, Some(patience)).is_some();
+        if !answers && let Some(mut broken) = place.take() {
+            broken.session.kill();
+        }
+        answers
+    }
+
+    /// Ends the shell without asking it: its connection is believed to be dead.
+    pub fn cut(&self) {
+        let shell = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut shell) = shell {
+            shell.session.kill();
+        }
+    }
+
     /// Ends the shell, which keeps its connection open otherwise.
     pub fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -103,7 +126,7 @@ impl Shell {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let _ = shell.session.send(&first);
-        match shell.hear(&format!("{nonce} END\n"), true) {
+        match shell.hear(&format!("{nonce} END\n"), Some(SILENCE)) {
             Some(_) => Ok(Ok(shell)),
             None => Ok(Err(Said {
                 stdout: Vec::new(),
@@ -116,7 +139,7 @@ impl Shell {
         self.session.send(line)?;
         let ended = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let all = self
-            .hear(&format!("\n{nonce} OVER\n"), false)
+            .hear(&format!("\n{nonce} OVER\n"), None)
             .ok_or_else(ended)?;
         let mark = format!("\n{nonce} COMPLAINT\n");
         let cut = remote::find(&all, mark.as_bytes()).ok_or_else(ended)?;
@@ -126,12 +149,13 @@ impl Shell {
         })
     }
 
-    /// Everything up to a mark; `None` when the session ended before. One that only opens may be given up.
-    fn hear(&mut self, mark: &str, opens: bool) -> Option<Vec<u8>> {
+    /// Everything up to a mark; `None` when the session ended before. Where nothing is under way yet, it may be given up.
+    fn hear(&mut self, mark: &str, patience: Option<Duration>) -> Option<Vec<u8>> {
         let mut heard = Vec::new();
         let begun = clock::monotonic();
         loop {
-            if opens && (signals::stop_wish().is_some() || begun.elapsed() > SILENCE) {
+            let over = |p: Duration| signals::stop_wish().is_some() || begun.elapsed() > p;
+            if patience.is_some_and(over) {
                 return None;
             }
             match self.session.hear(Duration::from_millis(100)) {

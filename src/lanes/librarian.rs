@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::host::link::Link;
 use crate::host::{clock, files, policy_file, signals};
 use crate::lanes::flow::{self, Setup};
-use crate::lanes::peers::{self, Carry, Reach};
+use crate::lanes::peers::{self, Carry};
+use crate::lanes::reach::Reach;
 use crate::model::policy::{self, Peer, Policy};
 use crate::model::progress::Silent;
 use crate::model::record::{Lane, Mode, Outcome, Record};
@@ -251,6 +252,7 @@ impl Bench<'_> {
             wait: Duration::ZERO,
             full: false,
             progress: &Silent,
+            kept: None,
         };
         let record =
             flow::recorded(&setup, |run| peers::run(&order, run)).map_err(|e| format!("{e:#}"))?;

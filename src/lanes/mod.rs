@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod flow;
 pub mod installed;
+pub mod kept;
 pub mod librarian;
 pub mod lock;
 pub mod log;
@@ -11,6 +12,7 @@ pub mod outside;
 pub mod overtaken;
 pub mod peers;
 pub mod publish;
+pub mod reach;
 pub mod service;
 pub mod truth;
 pub mod undo;

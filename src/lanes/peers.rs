@@ -3,25 +3,18 @@
 //! Invariants: what one peer's work comes to does not stop another's; only one peer at a time works on the local replica,
 //! because each must plan against what the one before has brought.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::host::link::{Keeper, Link};
-use crate::host::{clock, files};
+use crate::host::clock;
 use crate::lanes::flow::{Ended, Run};
-use crate::lanes::truth::propose::{ProposeError, Request};
+use crate::lanes::kept::Kept;
+use crate::lanes::reach::{reach, sweep};
+use crate::lanes::truth::propose::Request;
 use crate::lanes::{log, truth};
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
-use crate::tool::ssh;
-
-/// Seconds to wait for a connection; a peer that is away is known to be so after that.
-pub const CONNECT_TIMEOUT: u64 = 10;
-
-/// How the private folder of a run on this machine is named.
-const SCRATCH: &str = "run-";
 
 /// How far a lane goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,19 +43,13 @@ pub struct Order<'a> {
     /// Every file is read again, whatever the memory of content says.
     pub full: bool,
     pub progress: &'a dyn Progress,
-}
-
-/// What all lanes of one peer share: the way to it, and a private folder on this machine.
-pub struct Reach {
-    pub link: Link,
-    pub scratch: tempfile::TempDir,
-    /// While it lives, the connection does.
-    _keeper: Option<Keeper>,
+    /// Connections that outlive the run; `None`: it makes its own.
+    pub kept: Option<&'a Kept>,
 }
 
 /// Runs the lanes that are asked for with every peer.
 pub fn run(order: &Order, run: &Run) -> Ended {
-    sweep_scratch(&order.policy.site.state_dir);
+    sweep(&order.policy.site.state_dir);
     if run.open.is_some() && matches!(order.logs, Some(Carry::Apply { .. })) {
         for peer in &order.peers {
             log::survey::sweep_stages(order.policy, peer);
@@ -106,7 +93,10 @@ fn one_peer(
     // So does one whose connection several lanes share.
     let logs = order.logs.as_ref().filter(|_| !peer.logs.is_empty());
     let connect = order.peers.len() > 1 || logs.is_some();
-    let reach = reach(order.policy, peer, run.id, connect);
+    let reach = match order.kept {
+        Some(kept) => kept.reach(order.policy, peer),
+        None => reach(order.policy, peer, connect),
+    };
     let mut all = Ended::default();
     if let Some(carry) = order.truth.as_ref().filter(|_| takes_part(order, peer)) {
         match &reach {
@@ -153,115 +143,4 @@ fn one_peer(
 /// A peer that takes no part in truth may still have logs.
 fn takes_part(order: &Order, peer: &Peer) -> bool {
     peer.truth || order.command == "truth"
-}
-
-/// The way to a peer. `connect`: the connection is made now and kept for as long as the result lives; otherwise the first
-/// session of a lane makes it.
-pub fn reach(
-    policy: &Policy,
-    peer: &Peer,
-    run: &str,
-    connect: bool,
-) -> Result<Reach, ProposeError> {
-    let state = policy.site.state_dir.display().to_string();
-    files::private_dir(&policy.site.state_dir).map_err(|e| ProposeError::Failed {
-        message: format!("the state directory cannot be used: {e}"),
-        hint: format!("ls -ld {state}"),
-    })?;
-    let scratch = tempfile::Builder::new()
-        .prefix(SCRATCH)
-        .tempdir_in(&policy.site.state_dir)
-        .map_err(|e| ProposeError::Failed {
-            message: format!("no room for a run in {state}: {e}"),
-            hint: format!("df -h {state}"),
-        })?;
-    reach_from(policy, peer, run, connect, scratch)
-}
-
-/// The same for who only looks: our own directories on this machine are neither made nor touched, and the connection ends with the
-/// result.
-pub fn reach_lightly(policy: &Policy, peer: &Peer, run: &str) -> Result<Reach, ProposeError> {
-    let scratch = tempfile::Builder::new()
-        .prefix("ubos-")
-        .tempdir()
-        .map_err(|e| ProposeError::Failed {
-            message: format!("no room for temporary files: {e}"),
-            hint: "df -h \"${TMPDIR:-/tmp}\"".into(),
-        })?;
-    let brief = Peer {
-        keep_connection: Duration::ZERO,
-        ..peer.clone()
-    };
-    reach_from(policy, &brief, run, true, scratch)
-}
-
-fn reach_from(
-    policy: &Policy,
-    peer: &Peer,
-    run: &str,
-    connect: bool,
-    scratch: tempfile::TempDir,
-) -> Result<Reach, ProposeError> {
-    let link = match &peer.remote {
-        None => Link::local(&peer.name),
-        Some(remote) => {
-            let persist = peer.keep_connection.as_secs();
-            let socket = socket_path(policy, peer, run, persist, scratch.path());
-            Link::ssh(&peer.name, remote, socket, persist, CONNECT_TIMEOUT)
-        }
-    };
-    let keeper = match connect {
-        true => link.keep()?,
-        false => None,
-    };
-    Ok(Reach {
-        link,
-        scratch,
-        _keeper: keeper,
-    })
-}
-
-/// Private folders that killed runs left. The site's lock is ours, so none of them is in use.
-fn sweep_scratch(state: &Path) {
-    for name in files::names(state).unwrap_or_default() {
-        if name.to_string_lossy().starts_with(SCRATCH) {
-            let _ = files::remove_tree(&state.join(name));
-        }
-    }
-}
-
-/// The shared connection's socket: private, and short enough for the system's limit.
-fn socket_path(policy: &Policy, peer: &Peer, run: &str, persist: u64, scratch: &Path) -> PathBuf {
-    use sha2::{Digest, Sha256};
-    let mut name = Sha256::new();
-    name.update(format!("{:?}", peer.remote));
-    if persist == 0 {
-        name.update(run);
-    }
-    let name: String = name
-        .finalize()
-        .iter()
-        .take(5)
-        .map(|b| format!("{b:02x}"))
-        .collect();
-    let stable = policy.site.state_dir.join("ssh");
-    let dir = if persist > 0 && files::private_dir(&stable).is_ok() {
-        stable
-    } else {
-        scratch.to_path_buf()
-    };
-    let path = dir.join(&name);
-    if ssh::fits(&path) {
-        return path;
-    }
-    let short = std::env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|d| d.is_dir());
-    match short {
-        Some(d) => d.join(format!("ubos-{name}")),
-        None => tempfile::Builder::new()
-            .prefix("ubos-")
-            .tempdir()
-            .map_or(path, |d| d.keep().join(name)),
-    }
 }

@@ -63,6 +63,9 @@ pub struct LogLane {
     pub message: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// It failed for a reason that may be gone the next time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
     /// What else is worth knowing: generations archived, gaps, what was salvaged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -85,6 +88,7 @@ impl LogLane {
             local: String::new(),
             message: None,
             hint: None,
+            transient: false,
             notes: vec![],
             undoes: vec![],
         }

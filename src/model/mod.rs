@@ -1,5 +1,6 @@
 //! Values and pure functions: no I/O, no clock, no printing.
 
+pub mod alarm_clock;
 pub mod conflict;
 pub mod decide;
 pub mod entry;
@@ -26,6 +27,7 @@ pub mod publish_plan;
 pub mod reconcile;
 pub mod record;
 pub mod retention;
+pub mod retry;
 pub mod rules;
 pub mod scope;
 pub mod snapshot;

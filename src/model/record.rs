@@ -222,6 +222,15 @@ impl Lane {
         }
     }
 
+    /// Whether it failed for a reason that may be gone the next time.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Lane::Truth(t) => t.transient,
+            Lane::Log(l) => l.transient,
+            Lane::Publish(_) => false,
+        }
+    }
+
     /// Whether something of it was left for a person to decide.
     pub fn has_left(&self) -> bool {
         match self {

@@ -40,6 +40,9 @@ pub struct TruthLane {
     pub generation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew_ms: Option<i64>,
+    /// It failed for a reason that may be gone the next time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
     /// Only some paths were looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub limited: bool,
@@ -68,6 +71,7 @@ impl TruthLane {
             kept: vec![],
             generation: None,
             skew_ms: None,
+            transient: false,
             limited: false,
             writer: None,
             undoes: vec![],

@@ -12,8 +12,12 @@ use super::text::count;
 pub enum Reason {
     Startup,
     Scheduled,
-    /// Files changed on this host.
+    /// Files changed on a host that tells of it.
     Changes,
+    /// The cycle before failed for a reason that may be gone.
+    Retry,
+    /// The machine slept, or its clock was set.
+    Wake,
     Manual,
     Exit,
 }
@@ -24,6 +28,8 @@ impl Reason {
             Reason::Startup => "startup",
             Reason::Scheduled => "scheduled",
             Reason::Changes => "changes",
+            Reason::Retry => "retry",
+            Reason::Wake => "wake",
             Reason::Manual => "manual",
             Reason::Exit => "exit",
         }
@@ -35,7 +41,7 @@ impl Reason {
 pub struct Known {
     /// Since the last applied run of any kind began.
     pub since_last: Option<Duration>,
-    /// Files that changed on this host since then.
+    /// Files of which it is known that they changed since then.
     pub changed: u64,
     pub force: bool,
 }
@@ -53,7 +59,7 @@ pub fn decide(schedule: &Schedule, reason: Reason, known: &Known) -> Decision {
     let never = Duration::from_secs(u64::MAX / 4);
     match reason {
         _ if known.force => return Decision::Sync(reason.word()),
-        Reason::Manual => return Decision::Sync(reason.word()),
+        Reason::Manual | Reason::Wake | Reason::Retry => return Decision::Sync(reason.word()),
         Reason::Startup if !schedule.on_start => {
             return Decision::Skip("the policy wants no cycle at the start".into(), never);
         }
@@ -139,6 +145,8 @@ mod tests {
     #[test]
     fn people_and_the_force_switch_do_not_wait_and_the_policy_says_about_start_and_end() {
         assert!(syncs(Reason::Manual, &known(0, 0)));
+        // While a machine slept, anything may have happened on the others.
+        assert!(syncs(Reason::Wake, &known(1, 0)) && syncs(Reason::Retry, &known(1, 0)));
         let force = Known {
             force: true,
             ..known(0, 0)

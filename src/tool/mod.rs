@@ -1,5 +1,6 @@
 //! One file per program that we drive: each builds an invocation and parses bytes. Pure: nothing here starts anything.
 
+pub mod ear;
 pub mod facts;
 pub mod filesystem;
 pub mod git;

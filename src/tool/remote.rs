@@ -14,6 +14,7 @@ pub const ARM: &str = include_str!("sh/arm.sh");
 pub const BEGIN: &str = include_str!("sh/begin.sh");
 pub const COMMIT: &str = include_str!("sh/commit.sh");
 pub const DOCTOR: &str = include_str!("sh/doctor.sh");
+pub const EAR: &str = include_str!("sh/ear.sh");
 pub const FACTS: &str = include_str!("sh/facts.sh");
 pub const HOLD: &str = include_str!("sh/hold.sh");
 pub const HASH: &str = include_str!("sh/hash.sh");

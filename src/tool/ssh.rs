@@ -88,8 +88,19 @@ pub fn session(remote: &Remote, socket: &Path, command: &str) -> Vec<String> {
     args
 }
 
-/// What a failed connection means, for a person: `(is the peer merely away, sentence, next command)`.
-pub fn explain_failure(remote: &Remote, stderr: &str) -> (bool, String, String) {
+/// What kind of failure a failed connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The peer is merely not there.
+    Away,
+    /// It will be the same the next time, unless a person does something.
+    Refused,
+    /// It may go well the next time.
+    Broken,
+}
+
+/// What a failed connection means, for a person: its kind, a sentence, the next command.
+pub fn explain_failure(remote: &Remote, stderr: &str) -> (Failure, String, String) {
     let host = &remote.host;
     let port = remote.port.map_or(String::new(), |p| format!(" -p {p}"));
     let said = crate::model::text::neutral(stderr.trim().lines().last().unwrap_or("no answer"));
@@ -102,7 +113,7 @@ pub fn explain_failure(remote: &Remote, stderr: &str) -> (bool, String, String) 
             "has a host key that nobody has accepted yet"
         };
         return (
-            false,
+            Failure::Refused,
             format!("{host} {what}; nothing was sent to it"),
             format!(
                 "ssh-keyscan{port} {host} 2>/dev/null | ssh-keygen -lf -   # compare with the server's own: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
@@ -111,14 +122,14 @@ pub fn explain_failure(remote: &Remote, stderr: &str) -> (bool, String, String) 
     }
     if stderr.contains("Permission denied") || stderr.contains("Too many authentication failures") {
         return (
-            false,
+            Failure::Refused,
             format!("{host} let nobody in with the keys that were offered"),
             format!("ssh -v{port} {host} true"),
         );
     }
     if stderr.contains("Session open refused by peer") {
         return (
-            false,
+            Failure::Refused,
             format!("{host} lets no second session into a connection, and a run needs several"),
             format!(
                 "on {host}: set `MaxSessions 10` in /etc/ssh/sshd_config, then systemctl reload ssh"
@@ -139,13 +150,13 @@ pub fn explain_failure(remote: &Remote, stderr: &str) -> (bool, String, String) 
     ];
     if away.iter().any(|a| stderr.contains(a)) {
         return (
-            true,
+            Failure::Away,
             format!("{host} is offline: {said}"),
             format!("ssh{port} {host} true"),
         );
     }
     (
-        false,
+        Failure::Broken,
         format!("ssh to {host} failed: {said}"),
         format!("ssh -v{port} {host} true"),
     )
@@ -190,14 +201,26 @@ mod tests {
     #[test]
     fn failures_are_told_apart() {
         let r = remote();
-        assert!(explain_failure(&r, "ssh: connect to host h port 22: Connection refused\n").0);
-        let (away, say, hint) = explain_failure(&r, "Host key verification failed.\r\n");
+        let kind = |said: &str| explain_failure(&r, said).0;
+        let refused = "ssh: connect to host h port 22: Connection refused\n";
+        assert_eq!(kind(refused), Failure::Away);
+        assert_eq!(
+            kind("mux_client_request_session: read from master failed: Broken pipe"),
+            Failure::Broken
+        );
+        let (what, say, hint) = explain_failure(&r, "Host key verification failed.\r\n");
         assert!(
-            !away && say.contains("nobody has accepted") && hint.contains("ssh-keyscan -p 2222")
+            what == Failure::Refused
+                && say.contains("nobody has accepted")
+                && hint.contains("ssh-keyscan -p 2222")
+        );
+        assert_eq!(
+            kind("u@h: Permission denied (publickey)."),
+            Failure::Refused
         );
         let refused = "mux_client_request_session: session request failed: Session open refused by peer\nConnection closed by UNKNOWN port 65535\n";
-        let (away, _, hint) = explain_failure(&r, refused);
-        assert!(!away && hint.contains("MaxSessions"), "{hint}");
-        assert!(!explain_failure(&r, "u@h: Permission denied (publickey).").0);
+        let (what, _, hint) = explain_failure(&r, refused);
+        assert_eq!(what, Failure::Refused);
+        assert!(hint.contains("MaxSessions"), "{hint}");
     }
 }

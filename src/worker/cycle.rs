@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::Order;
 use crate::host::supervisor;
 use crate::lanes::flow::{self, Setup};
+use crate::lanes::kept::Kept;
 use crate::lanes::peers::{self, Carry};
 use crate::model::path::RelPath;
 use crate::model::policy::Policy;
 use crate::model::progress::Progress;
-use crate::model::record::{Lane, Mode, Record, ResultWord};
+use crate::model::record::{Lane, Mode, Outcome, Record};
 
 /// How much of everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub fn cycle(
     order: &Order,
     reason: &str,
     scope: &Scope,
+    kept: Option<&Kept>,
 ) -> anyhow::Result<Record> {
     let carry = || match order.apply {
         true => Carry::Apply { plan: None },
@@ -61,21 +63,20 @@ pub fn cycle(
         wait: Duration::ZERO,
         full: false,
         progress: &Fed,
+        kept,
     };
+    if let Some(kept) = kept {
+        kept.begin();
+    }
     flow::recorded(&setup, |run| peers::run(&order, run))
 }
 
-/// The paths that a cycle itself brought here: their events are no news.
-pub fn brought(record: &Record) -> Vec<RelPath> {
-    let truth = record.lanes.iter().filter_map(|l| match l {
-        Lane::Truth(t) => Some(t),
-        _ => None,
-    });
-    truth
-        .flat_map(|t| &t.changes)
-        .filter(|c| c.to == "local" && c.result == ResultWord::Done)
-        .filter_map(|c| RelPath::new(c.path.as_bytes()))
-        .collect()
+/// Whether a lane has done what there was to do, or left it to a person.
+pub fn is_finished(lane: &Lane) -> bool {
+    matches!(
+        lane.outcome(),
+        Outcome::InSync | Outcome::Applied | Outcome::Partial | Outcome::Pending
+    )
 }
 
 /// Nobody looks on, but the watchdog is fed by whatever really moves.

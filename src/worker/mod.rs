@@ -4,6 +4,7 @@
 //! bad policy never replaces a good one; a stop ends the loop by its own code, with its last word written.
 
 mod cycle;
+mod echo;
 mod wait;
 
 use std::path::PathBuf;
@@ -11,12 +12,17 @@ use std::time::Duration;
 
 use crate::audit::store::Store;
 use crate::host::{clock, events, files, policy_file, process, signals, supervisor};
+use crate::lanes::kept::Kept;
+use crate::lanes::reach;
 use crate::model::policy::Policy;
 use crate::model::record::{Mode, Outcome, Record, SCHEMA};
+use crate::model::retry;
 use crate::model::time;
 use crate::model::turn::{Decision, Known, Reason, decide};
 use crate::model::worker_doc::WorkerDoc;
+
 use cycle::{Scope, cycle};
+use echo::Brought;
 use wait::{Wait, Woken};
 
 /// What is asked of the worker.
@@ -46,6 +52,10 @@ struct Worker<'a> {
     order: &'a Order,
     policy: Policy,
     doc: WorkerDoc,
+    /// Early tries since the last cycle that did not fail for a passing reason.
+    tries: u32,
+    /// The last cycle did not come to an end with every peer: what it was about has to be looked at again.
+    unfinished: bool,
 }
 
 /// Runs until it is stopped, gives up, or has done its one cycle.
@@ -74,14 +84,24 @@ pub fn watch(order: &Order, policy: Policy) -> anyhow::Result<End> {
             ..WorkerDoc::default()
         },
         policy,
+        tries: 0,
+        unfinished: false,
     };
     worker.doc.interval_seconds = worker.interval().as_secs();
     if order.once {
-        let record = cycle(&worker.policy, order, Reason::Manual.word(), &Scope::All)?;
+        let record = cycle(
+            &worker.policy,
+            order,
+            Reason::Manual.word(),
+            &Scope::All,
+            None,
+        )?;
         worker.count(&record);
         worker.say_ended("one cycle was wanted");
         return Ok(End::Once(Box::new(record)));
     }
+    reach::sweep_workers(&dir);
+    let kept = Kept::new(&dir).map_err(|e| anyhow::anyhow!("{e}"))?;
     worker.save();
     supervisor::ready();
     tracing::info!(
@@ -90,7 +110,7 @@ pub fn watch(order: &Order, policy: Policy) -> anyhow::Result<End> {
         applies = order.apply,
         "the worker has started"
     );
-    let end = worker.run()?;
+    let end = worker.run(&kept)?;
     supervisor::stopping();
     worker.say_ended(match &end {
         End::GaveUp(_) => "too many failures in a row",
@@ -104,13 +124,13 @@ impl Worker<'_> {
         self.order.interval.unwrap_or(self.policy.schedule.interval)
     }
 
-    fn run(&mut self) -> anyhow::Result<End> {
-        let mut waiting = Wait::new(&self.policy);
+    fn run(&mut self, kept: &Kept) -> anyhow::Result<End> {
+        let mut waiting = Wait::new(&self.policy, kept);
         let mut reason = Reason::Startup;
         let mut scope = Scope::All;
         let mut changed = 0;
         loop {
-            let mut ours = Vec::new();
+            let mut brought = Brought::default();
             match self.decision(reason, changed) {
                 Decision::Skip(why, later) => {
                     self.doc.skipped += 1;
@@ -119,19 +139,24 @@ impl Worker<'_> {
                 }
                 Decision::Sync(word) => {
                     waiting.taken();
-                    match cycle(&self.policy, self.order, word, &scope) {
+                    let mut again = None;
+                    match cycle(&self.policy, self.order, word, &scope, Some(kept)) {
                         Ok(record) => {
-                            ours = cycle::brought(&record);
-                            self.count(&record);
+                            brought = Brought::by(&record);
+                            again = self.count(&record);
                         }
                         Err(e) => {
+                            self.unfinished = true;
                             self.doc.cycles += 1;
                             self.doc.failed += 1;
                             self.doc.failures_in_row += 1;
                             tracing::error!("the cycle could not even begin: {e:#}");
                         }
                     }
-                    waiting.next_turn(self.interval(), self.policy.schedule.jitter);
+                    match again {
+                        Some(pause) => waiting.next_turn(pause, Duration::ZERO),
+                        None => waiting.next_turn(self.interval(), self.policy.schedule.jitter),
+                    }
                 }
             }
             if signals::stop_wish().is_some() {
@@ -150,22 +175,30 @@ impl Worker<'_> {
                 self.doc.last_outcome.as_deref().unwrap_or("none"),
                 self.doc.next_run.as_deref().unwrap_or_default()
             ));
-            match waiting.wait(&self.policy, &ours) {
-                Woken::Stop => return self.last_cycle(),
+            match waiting.wait(&self.policy, kept, brought) {
+                Woken::Stop => return self.last_cycle(kept),
+                Woken::Wake => {
+                    // What a connection was before the sleep says nothing about what it is now.
+                    kept.lose();
+                    (reason, scope, changed) = (Reason::Wake, Scope::All, waiting.pending());
+                }
                 Woken::Turn => {
-                    (reason, scope, changed) = (Reason::Scheduled, Scope::All, waiting.pending())
+                    reason = match self.tries {
+                        0 => Reason::Scheduled,
+                        _ => Reason::Retry,
+                    };
+                    (scope, changed) = (Scope::All, waiting.pending());
                 }
                 Woken::Changes(paths) => {
                     changed = waiting.pending();
-                    // After a failure what is not listed may be unfinished.
-                    scope = match self.doc.failures_in_row {
-                        0 => paths.map_or(Scope::All, Scope::Paths),
-                        _ => Scope::All,
+                    scope = match self.unfinished {
+                        false => paths.map_or(Scope::All, Scope::Paths),
+                        true => Scope::All,
                     };
                     reason = Reason::Changes;
                 }
                 Woken::Policy => {
-                    self.reload(&mut waiting);
+                    self.reload(&mut waiting, kept);
                     (reason, scope, changed) = (Reason::Scheduled, Scope::All, waiting.pending());
                 }
             }
@@ -173,11 +206,13 @@ impl Worker<'_> {
     }
 
     /// The policy may want one more when the worker is asked to stop.
-    fn last_cycle(&mut self) -> anyhow::Result<End> {
+    fn last_cycle(&mut self, kept: &Kept) -> anyhow::Result<End> {
         if let Decision::Sync(word) = self.decision(Reason::Exit, 0) {
             signals::forget();
-            match cycle(&self.policy, self.order, word, &Scope::All) {
-                Ok(record) => self.count(&record),
+            match cycle(&self.policy, self.order, word, &Scope::All, Some(kept)) {
+                Ok(record) => {
+                    self.count(&record);
+                }
                 Err(e) => tracing::error!("the last cycle could not begin: {e:#}"),
             }
         }
@@ -222,20 +257,31 @@ impl Worker<'_> {
         (clock::now() - at.to_utc()).to_std().ok()
     }
 
-    fn count(&mut self, record: &Record) {
+    /// Counts what a cycle came to; when it failed for a passing reason, how soon to try again.
+    fn count(&mut self, record: &Record) -> Option<Duration> {
         self.doc.cycles += 1;
         self.doc.last_run = Some(record.run.clone());
         self.doc.last_outcome = Some(record.outcome.word().to_owned());
+        self.unfinished = !record.lanes.iter().all(cycle::is_finished) || record.lanes.is_empty();
+        let mut again = None;
         match record.outcome {
             Outcome::Failed | Outcome::Refused => {
                 self.doc.failed += 1;
-                self.doc.failures_in_row += 1;
+                again = self.again(record);
+                match again {
+                    Some(_) => self.tries += 1,
+                    None => {
+                        self.doc.failures_in_row += 1;
+                        self.tries = 0;
+                    }
+                }
             }
             // Nobody's fault, and no success either.
             Outcome::Offline | Outcome::Locked | Outcome::Skipped | Outcome::Interrupted => {}
             _ => {
                 self.doc.succeeded += 1;
                 self.doc.failures_in_row = 0;
+                self.tries = 0;
                 self.doc.last_success = Some(time::rfc3339(clock::now()));
             }
         }
@@ -253,9 +299,16 @@ impl Worker<'_> {
                 record.run
             ),
         }
+        again
     }
 
-    fn reload(&mut self, waiting: &mut Wait) {
+    fn again(&self, record: &Record) -> Option<Duration> {
+        let dice = u64::try_from(clock::now_ns() / 1000).unwrap_or(0);
+        let pause = || retry::pause(self.tries, self.interval(), dice);
+        retry::is_transient(record).then(pause).flatten()
+    }
+
+    fn reload(&mut self, waiting: &mut Wait, kept: &Kept) {
         match policy_file::load(self.order.policy.as_deref()) {
             Ok(new) if new.site.state_dir != self.policy.site.state_dir => tracing::warn!(
                 "the changed policy has another state_dir: that needs a new worker; the old policy stays"
@@ -264,7 +317,9 @@ impl Worker<'_> {
                 tracing::info!(digest = new.digest, "the changed policy is valid and taken");
                 self.policy = new;
                 self.doc.interval_seconds = self.interval().as_secs();
-                *waiting = Wait::new(&self.policy);
+                // Peers, ways to them and what is listened to may all be others now.
+                kept.clear();
+                *waiting = Wait::new(&self.policy, kept);
             }
             Err(e) => tracing::warn!("the changed policy is not valid, the old one stays: {e}"),
         }

@@ -6,7 +6,7 @@
 
 use crate::host::link::Link;
 use crate::lanes::doctor::Check;
-use crate::lanes::peers;
+use crate::lanes::reach;
 use crate::model::policy::Policy;
 use crate::tool::remote;
 
@@ -52,7 +52,7 @@ pub struct Mended {
 }
 
 /// Does what the checks offer, or only says whether it could be done.
-pub fn all(policy: &Policy, checks: &[Check], run: &str, apply: bool) -> Vec<Mended> {
+pub fn all(policy: &Policy, checks: &[Check], apply: bool) -> Vec<Mended> {
     // Several peers may have found the same fault of this host.
     let mut offers: Vec<(&str, &Check, &Mend)> = Vec::new();
     for check in checks {
@@ -75,9 +75,7 @@ pub fn all(policy: &Policy, checks: &[Check], run: &str, apply: bool) -> Vec<Men
             not,
         };
         let peer = policy.peers.iter().find(|p| p.name == host);
-        let reach = peer
-            .map(|p| peers::reach_lightly(policy, p, run))
-            .transpose();
+        let reach = peer.map(|p| reach::lightly(policy, p)).transpose();
         match reach {
             Ok(reach) => {
                 let local = Link::local(host);

@@ -6,7 +6,7 @@ use super::{Asked, Book, Check, state_dir};
 use crate::host::link::LinkError;
 use crate::host::plain_files;
 use crate::lanes::log::probe;
-use crate::lanes::peers::{self, Reach};
+use crate::lanes::reach::{self, Reach};
 use crate::lanes::truth::base::{self, Base};
 use crate::lanes::truth::facts;
 use crate::lanes::truth::hosts::{self, Host, OpenError, Pair};
@@ -20,7 +20,7 @@ use crate::tool::remote;
 pub(super) fn rows(policy: &Policy, peer: &Peer) -> Vec<Check> {
     let mut book = Book::of(&peer.name);
     let run = format!("doctor-{}", std::process::id());
-    let reach = match peers::reach_lightly(policy, peer, &run) {
+    let reach = match reach::lightly(policy, peer) {
         Ok(reach) => reach,
         Err(e) => {
             away(std::env::consts::OS, &e.as_link(), &mut book);
@@ -90,6 +90,7 @@ fn pair(policy: &Policy, peer: &Peer, reach: &Reach, run: &str, book: &mut Book)
             let hint = match &e {
                 OpenError::Offline { hint, .. }
                 | OpenError::Failed { hint, .. }
+                | OpenError::Lost { hint, .. }
                 | OpenError::NoLock { hint, .. } => hint.clone(),
                 OpenError::Locked(_) | OpenError::Stopped => "ubos-sync status".into(),
             };

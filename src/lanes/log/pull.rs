@@ -12,7 +12,7 @@ use crate::host::process::{self, Heard, Session};
 use crate::host::{clock, signals};
 use crate::lanes::log::held::Log;
 use crate::lanes::log::probe::{self, Item, There};
-use crate::lanes::peers::Reach;
+use crate::lanes::reach::Reach;
 use crate::lanes::truth::room::LEAST;
 use crate::model::log_state::{Range, window};
 use crate::model::policy::{Compress, Peer};

@@ -14,7 +14,8 @@ use crate::lanes::log::probe::There;
 use crate::lanes::log::pull::{PullError, Way};
 use crate::lanes::log::survey::{Seen, Survey, survey};
 use crate::lanes::log::undo;
-use crate::lanes::peers::{Carry, Reach};
+use crate::lanes::peers::Carry;
+use crate::lanes::reach::Reach;
 use crate::model::finding::Severity;
 use crate::model::invocation::Invocation;
 use crate::model::policy::{Peer, Policy};
@@ -78,12 +79,15 @@ pub fn run(request: &Request, carry: &Carry, run: &Run) -> Ended {
 pub fn not_begun(peer: &Peer, e: &LinkError) -> Ended {
     let (outcome, hint) = match e {
         LinkError::Offline { hint, .. } => (Outcome::Offline, Some(hint.clone())),
-        LinkError::Failed { hint, .. } => (Outcome::Failed, Some(hint.clone())),
+        LinkError::Failed { hint, .. } | LinkError::Lost { hint, .. } => {
+            (Outcome::Failed, Some(hint.clone()))
+        }
         LinkError::Stopped => (Outcome::Interrupted, None),
     };
     let lanes = peer.logs.iter().map(|pull| {
         Lane::Log(LogLane {
             outcome,
+            transient: matches!(e, LinkError::Lost { .. }),
             message: Some(format!("{e}; nothing was touched")),
             hint: hint.clone(),
             ..LogLane::new(&peer.name, &pull.remote)
@@ -326,6 +330,7 @@ fn broke(lane: &mut LogLane, peer: &Peer, command: &str, e: &PullError) {
         }
     };
     lane.outcome = outcome;
+    lane.transient = matches!(e, PullError::Moved(_) | PullError::Broke(_));
     lane.message = Some(format!(
         "{why}; what is held here is whole, {} new bytes came, the next pull goes on from there",
         lane.bytes

@@ -250,7 +250,9 @@ fn is_bad(outcome: Outcome) -> bool {
 pub fn not_reached(lane: &mut PublishLane, e: LinkError) {
     let (outcome, message, hint) = match e {
         LinkError::Offline { message, hint } => (Outcome::Unreachable, message, hint),
-        LinkError::Failed { message, hint } => (Outcome::Failed, message, hint),
+        LinkError::Failed { message, hint } | LinkError::Lost { message, hint } => {
+            (Outcome::Failed, message, hint)
+        }
         LinkError::Stopped => (
             Outcome::Interrupted,
             "stopped on request".into(),

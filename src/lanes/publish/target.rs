@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::host::link::{Agent, Link, LinkError};
 use crate::host::{clock, export as lay, files};
-use crate::lanes::peers::CONNECT_TIMEOUT;
 use crate::lanes::publish::source::private;
+use crate::lanes::reach::CONNECT_TIMEOUT;
 use crate::lanes::truth::content;
 use crate::model::entry::Entry;
 use crate::model::index::Index;

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::clock;
 use crate::host::link::{Agent, Link, LinkError};
-use crate::lanes::peers::Reach;
+use crate::lanes::reach::Reach;
 use crate::model::policy::{Peer, Policy, Site};
 use crate::model::rules::Rules;
 use crate::model::tree::Tree;
@@ -91,6 +91,9 @@ pub enum OpenError {
     Offline { message: String, hint: String },
     #[error("{message}")]
     Failed { message: String, hint: String },
+    /// It broke off, which may not happen again.
+    #[error("{message}")]
+    Lost { message: String, hint: String },
     #[error("another run holds the lock on {}: {}", .0.on, .0.words)]
     Locked(Holder),
     /// Something that is no lock stands in its place.
@@ -105,6 +108,7 @@ impl From<LinkError> for OpenError {
         match e {
             LinkError::Offline { message, hint } => OpenError::Offline { message, hint },
             LinkError::Failed { message, hint } => OpenError::Failed { message, hint },
+            LinkError::Lost { message, hint } => OpenError::Lost { message, hint },
             LinkError::Stopped => OpenError::Stopped,
         }
     }
@@ -219,7 +223,7 @@ fn both(
         (near, far.join())
     });
     let peer = peer.unwrap_or_else(|_| {
-        Err(OpenError::Failed {
+        Err(OpenError::Lost {
             message: "the connection to the peer ended unexpectedly".into(),
             hint: "run it again".into(),
         })
@@ -346,7 +350,7 @@ fn sort_tree(host: &mut Host, rules: &Rules) -> Result<(), OpenError> {
         }
         None if host.said.style == "none" => {}
         None => {
-            return Err(OpenError::Failed {
+            return Err(OpenError::Lost {
                 message: format!("the list of files from {} was cut or garbled", host.name),
                 hint: "run it again".into(),
             });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::files;
 use crate::host::link::LinkError;
-use crate::lanes::peers::Reach;
+use crate::lanes::reach::Reach;
 use crate::lanes::truth::base::{self, Base};
 use crate::lanes::truth::engine::{self, Engine, EngineError, Job};
 use crate::lanes::truth::hosts::{self, Host, OpenError, Pair};
@@ -60,6 +60,10 @@ impl ProposeError {
     pub fn as_link(&self) -> LinkError {
         match self {
             ProposeError::Open(OpenError::Offline { message, hint }) => LinkError::Offline {
+                message: message.clone(),
+                hint: hint.clone(),
+            },
+            ProposeError::Open(OpenError::Lost { message, hint }) => LinkError::Lost {
                 message: message.clone(),
                 hint: hint.clone(),
             },

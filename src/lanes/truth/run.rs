@@ -244,6 +244,8 @@ fn tell(lane: &mut TruthLane, plan: &TruthPlan, applied: Applied) {
             doc.error = Some(format!("no room for it: {}", short.words));
         }
     }
+    lane.transient =
+        matches!(applied.broke, Some(Broke::Lost(_) | Broke::Moved(_))) && applied.short.is_empty();
     let again = format!("ubos-sync truth {} --apply", lane.peer);
     let (message, hint) = match applied.broke {
         Some(Broke::Stopped) => (
@@ -278,9 +280,8 @@ fn failed(peer: &Peer, e: &ProposeError, said: &mut Vec<Finding>) -> TruthLane {
     let mut lane = TruthLane::new(&peer.name);
     let (outcome, hint) = match e {
         ProposeError::Open(OpenError::Offline { hint, .. }) => (Outcome::Offline, hint.clone()),
-        ProposeError::Open(OpenError::Failed { hint, .. }) | ProposeError::Failed { hint, .. } => {
-            (Outcome::Failed, hint.clone())
-        }
+        ProposeError::Open(OpenError::Failed { hint, .. } | OpenError::Lost { hint, .. })
+        | ProposeError::Failed { hint, .. } => (Outcome::Failed, hint.clone()),
         ProposeError::Open(OpenError::Locked(holder)) => {
             said.push(locked(&holder.on, &holder.words));
             (Outcome::Locked, String::new())
@@ -296,6 +297,10 @@ fn failed(peer: &Peer, e: &ProposeError, said: &mut Vec<Finding>) -> TruthLane {
         ProposeError::Engine(_) => (Outcome::Failed, format!("ubos-sync truth {}", peer.name)),
     };
     lane.outcome = outcome;
+    lane.transient = matches!(
+        e,
+        ProposeError::Open(OpenError::Lost { .. }) | ProposeError::Engine(EngineError::Lost(_))
+    );
     lane.message = Some(format!("{e}; nothing was touched"));
     lane.hint = Some(hint).filter(|h| !h.is_empty());
     lane

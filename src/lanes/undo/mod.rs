@@ -13,7 +13,7 @@ mod survey;
 use crate::host::link::LinkError;
 use crate::host::{clock, process};
 use crate::lanes::flow::{Ended, Run};
-use crate::lanes::peers::Reach;
+use crate::lanes::reach::Reach;
 use crate::lanes::truth::base::Base;
 use crate::lanes::truth::hosts::{self, OpenError, Pair};
 use crate::lanes::truth::{calm, content, facts, pause, room};
@@ -86,6 +86,7 @@ impl From<OpenError> for Stop {
             OpenError::Failed { message, hint } | OpenError::NoLock { message, hint } => {
                 Stop::Link(LinkError::Failed { message, hint })
             }
+            OpenError::Lost { message, hint } => Stop::Link(LinkError::Lost { message, hint }),
             OpenError::Stopped => Stop::Link(LinkError::Stopped),
         }
     }
@@ -108,7 +109,9 @@ pub fn run(request: &Request, run: &Run) -> Ended {
         Err(Stop::Link(e)) => {
             let (outcome, hint) = match &e {
                 LinkError::Offline { hint, .. } => (Outcome::Offline, hint.clone()),
-                LinkError::Failed { .. } => (Outcome::Failed, request.again()),
+                LinkError::Failed { .. } | LinkError::Lost { .. } => {
+                    (Outcome::Failed, request.again())
+                }
                 LinkError::Stopped => (Outcome::Interrupted, request.again()),
             };
             lane.outcome = outcome;
