@@ -150,7 +150,8 @@ fn from(
         None => Link::local(&peer.name),
         Some(remote) => {
             let persist = persist.as_secs();
-            let (socket, persist) = match lasting(state, remote).filter(|_| persist > 0) {
+            let place = (persist > 0).then(|| lasting(state, remote)).flatten();
+            let (socket, persist) = match place {
                 Some(socket) => (socket, persist),
                 // Where no place lasts that is short enough, the connection ends with the run.
                 None => {
