@@ -31,7 +31,7 @@ below() { # PID: it and all its descendants
     for child in $(pgrep -P "$1" || true); do below "$child"; done
 }
 left_over() {
-    find "$state" "$lab/balaur/.local/state/ubos-sync" "$lab/tmp" -maxdepth 1 \
+    find "$state" "$lab/balaur/.local/state/ubos-sync" "$lab/tmp" -mindepth 1 -maxdepth 1 \
         \( -name 'run-*' -o -name 'worker-*' -o -name 'ear.*' -o -name 'ubos-*' -o -name '.tmp*' \) 2>/dev/null | wc -l || true
 }
 sockets() { find "$lab" -type s 2>/dev/null | wc -l || true; }

@@ -21,6 +21,7 @@ use crate::model::guards::GuardedPlan;
 use crate::model::path::RelPath;
 use crate::model::plan::{Change, Side, TruthPlan};
 use crate::model::policy::Snapshots;
+use crate::model::policy::Writer;
 use crate::model::record::{KeptDoc, ResultWord};
 use crate::model::scope::{CHUNK, Item};
 use crate::model::tree::{Stat, Tree, What};
@@ -149,7 +150,7 @@ fn carry_out(p: &mut Proposal, plan: &TruthPlan, request: &Request) -> Applied {
     let writer = out.writer.as_deref();
     let (still, armed) = std::thread::scope(|s| {
         let armed = s.spawn(|| arm(p, request, plan, &work, writer));
-        let still = unmoved(p, first);
+        let still = unmoved(p, first, request.policy.writer.as_ref());
         (still, joined(armed))
     });
     let broke = match (still, armed) {
@@ -215,7 +216,7 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
 /// What is about to change is looked at once more: the engine takes what it finds for what was planned. A target that was
 /// edited since must not be overwritten, and something born in a directory that goes as a whole must not be carried or
 /// deleted unseen. A source that merely grew is no reason to wait: it travels as it is.
-fn unmoved(p: &Proposal, items: &[Item]) -> Result<(), String> {
+fn unmoved(p: &Proposal, items: &[Item], writer: Option<&Writer>) -> Result<(), String> {
     let one = |side| {
         let (host, replica) = match side {
             Side::Local => (&p.pair.local, &p.local),
@@ -234,6 +235,11 @@ fn unmoved(p: &Proposal, items: &[Item]) -> Result<(), String> {
         };
         let mut now = look(true).map_err(|e| e.to_string())?;
         now.extend(look(false).map_err(|e| e.to_string())?);
+        // The pause of this very run, and its answer, are no news and never truth.
+        let files = writer.map(|w| [&w.pause_file, &w.ack_file]);
+        let of_pause =
+            |p: &RelPath| files.is_some_and(|f| f.iter().any(|f| f.as_bytes() == p.as_bytes()));
+        now.retain(|p, _| !of_pause(p));
         match surprise(side, &replica.tree, items, &now) {
             None => Ok(()),
             Some(path) => Err(format!(
@@ -347,7 +353,11 @@ fn proceed(
                 return said;
             }
         }
-        if let Err(why) = unmoved(p, &work.scope.items[start..end]) {
+        if let Err(why) = unmoved(
+            p,
+            &work.scope.items[start..end],
+            request.policy.writer.as_ref(),
+        ) {
             out.broke = Some(Broke::Failed(format!(
                 "{why}; the rest is left to the next run"
             )));
