@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::host::process;
 use crate::model::path::RelPath;
 
 pub fn at(root: &Path, path: &RelPath) -> PathBuf {
@@ -74,10 +75,35 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 /// A small program of ours that something else starts.
 pub fn write_script(path: &Path, text: &str) -> io::Result<()> {
-    fs::write(path, text)?;
+    process::while_none_starts(|| fs::write(path, text))?;
     fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::invocation::Invocation;
+
+    #[test]
+    fn a_script_can_be_started_at_once_while_other_threads_start_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let each = |thread: u32| {
+            for n in 0..40 {
+                let script = dir.join(format!("s{thread}-{n}"));
+                write_script(&script, "#!/bin/sh\nexit 7\n").unwrap();
+                let out = process::run(&Invocation::new(&script), Vec::new());
+                assert_eq!(out.unwrap().code, Some(7));
+            }
+        };
+        std::thread::scope(|s| {
+            for thread in 0..4 {
+                s.spawn(move || each(thread));
+            }
+        });
+    }
 }

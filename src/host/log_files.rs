@@ -388,13 +388,15 @@ pub fn extend(stage: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// A small file for a child of ours to read.
 pub fn write_for_child(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)?;
-    file.write_all(bytes)
+    crate::host::process::while_none_starts(|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(path)?;
+        file.write_all(bytes)
+    })
 }
 
 #[cfg(test)]

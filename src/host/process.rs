@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Mutex, RwLock};
 use std::time::Duration;
 
 use crate::host::clock;
@@ -80,13 +80,32 @@ fn expression(what: &Invocation) -> duct::Expression {
         })
 }
 
+/// Between its fork and its exec a child holds what its parent has open for writing, and a script that is open for writing
+/// cannot be started.
+static STARTING: RwLock<()> = RwLock::new(());
+
+fn start(what: &duct::Expression) -> io::Result<duct::Handle> {
+    let _starting = STARTING
+        .read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    what.start()
+}
+
+/// Writes what is to be started later: no child comes into being meanwhile, so nobody keeps it open.
+pub fn while_none_starts<T>(write: impl FnOnce() -> T) -> T {
+    let _none = STARTING
+        .write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    write()
+}
+
 /// Runs to the end with the given standard input and returns what it said.
 pub fn run(what: &Invocation, stdin: Vec<u8>) -> io::Result<Output> {
-    let out = expression(what)
+    let what = expression(what)
         .stdin_bytes(stdin)
         .stdout_capture()
-        .stderr_capture()
-        .run()?;
+        .stderr_capture();
+    let out = start(&what)?.into_output()?;
     Ok(Output {
         code: out.status.code(),
         stdout: out.stdout,
@@ -212,11 +231,13 @@ impl Session {
     pub fn start(what: &Invocation, stderr: File) -> io::Result<Session> {
         let (child_in, stdin) = io::pipe()?;
         let (mut stdout, child_out) = io::pipe()?;
-        let handle = expression(what)
+        let what = expression(what)
             .stdin_file(child_in)
             .stdout_file(child_out)
-            .stderr_file(stderr)
-            .start()?;
+            .stderr_file(stderr);
+        let handle = start(&what)?;
+        // The expression holds the child's ends of the pipes: while it lives, nobody hears their end.
+        drop(what);
         let (send, chunks) = mpsc::sync_channel(64);
         std::thread::spawn(move || {
             let mut buffer = vec![0; 1 << 16];
