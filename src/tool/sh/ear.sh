@@ -14,7 +14,13 @@ for t in inotifywait fswatch; do command -v "$t" >/dev/null 2>&1 && { tool=$t; b
 cd "$root" 2>/dev/null || { say DIED "the root cannot be entered"; exit 0; }
 root=$(pwd -P)
 # Folders of ears that were killed.
-for old in "$state"/ear.*; do [ ! -d "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf "$old"; done
+dead() { # PID: also one that nobody has reaped yet
+  kill -0 "$1" 2>/dev/null || return 0
+  { IFS= read -r about <"/proc/$1/stat"; } 2>/dev/null || return 1
+  case ${about##*) } in Z*) return 0 ;; esac
+  return 1
+}
+for old in "$state"/ear.*; do [ ! -d "$old" ] || ! dead "${old##*.}" || rm -rf "$old"; done
 d=$state/ear.$$
 { mkdir -p "$state" && mkdir "$d"; } 2>/dev/null || { say DIED "no folder can be made in $state"; exit 0; }
 trap 'rm -rf "$d"' EXIT
