@@ -1,4 +1,7 @@
-//! Autonomous writers that answer a pause late, die behind their acknowledgement, lie, or ignore it: no torn copy, no endless loop.
+//! Autonomous writers: those that obey a pause, and those that answer late, die behind their acknowledgement, lie, or ignore it. No
+//! torn copy, no endless loop.
+//!
+//! `UBOS_TORTURE=N` makes the runs with writers that obey N.
 #![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
 
 mod lab;
@@ -19,6 +22,8 @@ const LINES: usize = 400;
 /// How a writer takes a request to hold still.
 #[derive(Clone, Copy, PartialEq)]
 enum Manner {
+    /// It holds still until the pause is gone.
+    Obeys,
     /// It takes its time before it does.
     Late,
     /// It acknowledges at once and is never heard of again.
@@ -118,20 +123,21 @@ fn holds_still(root: &Path, manner: Manner) -> bool {
 }
 
 const FILES: &[&str] = &["docs/one.txt", "docs/two.txt", "docs/three.txt"];
+const THEIRS: &[&str] = &["docs/four.txt", "docs/five.txt"];
 
-/// A synced pair whose local replica has a writer.
-fn lab() -> Option<Lab> {
+/// A synced pair with writers on these sides.
+fn lab(sides: &str) -> Option<Lab> {
     let lab = pair_with(Lab::builder(), "")?;
     seed(&lab, &["docs/a.md"]);
     pair::sync(&lab);
-    lab.policy("[writer]\nsides = [\"local\"]\nack_timeout = \"1s\"\nmax_pause = \"1m\"\non_timeout = \"proceed\"\n");
+    lab.policy(&format!("[writer]\nsides = [{sides}]\nack_timeout = \"1s\"\nmax_pause = \"1m\"\non_timeout = \"proceed\"\n"));
     Some(lab)
 }
 
 /// Every copy of the writers' files on the side that does not write them is one whole version.
 #[track_caller]
 fn nothing_is_torn(lab: &Lab) {
-    for (side, files) in [(BALAUR, FILES)] {
+    for (side, files) in [(BALAUR, FILES), (MAC, THEIRS)] {
         for file in files {
             if lab.exists(side, file) {
                 let text = lab.read_text(side, file);
@@ -156,6 +162,34 @@ fn applied(lab: &Lab) -> String {
 }
 
 #[test]
+fn writers_that_obey_lose_nothing_and_no_run_fails_for_them() {
+    let Some(lab) = lab("\"local\", \"peer\"") else {
+        return;
+    };
+    let runs = std::env::var("UBOS_TORTURE")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    let writers = [(MAC, FILES), (BALAUR, THEIRS)];
+    let writers =
+        writers.map(|(side, files)| (side, files, Writer::start(&lab, side, files, Manner::Obeys)));
+    for n in 0..runs.unwrap_or(40) {
+        let out = lab.run(&["truth", "--apply", "--json"]);
+        assert_eq!(out.code, 0, "run {n}\n{out}");
+        nothing_is_torn(&lab);
+        for side in Side::BOTH {
+            assert!(!pause(&lab.tree(side)).exists() && !ack(&lab.tree(side)).exists());
+        }
+    }
+    let written = writers.map(|(side, files, writer)| (side, files, writer.end()));
+    lab.run(&["truth", "--apply"]).expect(0);
+    for (side, files, n) in written {
+        for file in files {
+            both(&lab, file, &version(side.host(), n));
+        }
+    }
+}
+
+#[test]
 fn writers_of_bad_manners_get_no_torn_copy_through_and_no_loop() {
     for manner in [
         Manner::Late,
@@ -163,7 +197,7 @@ fn writers_of_bad_manners_get_no_torn_copy_through_and_no_loop() {
         Manner::Lies,
         Manner::Ignores,
     ] {
-        let Some(lab) = lab() else { return };
+        let Some(lab) = lab("\"local\"") else { return };
         let writer = Writer::start(&lab, MAC, FILES, manner);
         for _ in 0..3 {
             // A plan that is overtaken again and again is a failure in the end, and no endless loop.

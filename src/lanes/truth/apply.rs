@@ -3,7 +3,7 @@
 //! Invariants: apply takes the guarded plan by value, with proof of both locks (the [`Pair`] inside the proposal), of the
 //! snapshot ([`Armed`]) and of an open record; what was done is committed even when something failed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::audit::store::OpenRun;
@@ -12,19 +12,20 @@ use crate::lanes::truth::arm::{Armed, arm};
 use crate::lanes::truth::commit::{self, Generation};
 use crate::lanes::truth::engine::{self, EngineError, Job};
 use crate::lanes::truth::hosts::Pair;
+use crate::lanes::truth::pause::{self, Paused};
 use crate::lanes::truth::propose::{Proposal, Request, Work, save_index};
 use crate::lanes::truth::room::{self, Short};
+use crate::lanes::truth::still::unmoved;
 use crate::lanes::truth::verify::{self, Verified};
-use crate::lanes::truth::{calm, content, facts, pause};
+use crate::lanes::truth::{calm, content, facts};
 use crate::model::entry::Entry;
 use crate::model::guards::GuardedPlan;
 use crate::model::path::RelPath;
 use crate::model::plan::{Change, Side, TruthPlan};
 use crate::model::policy::Snapshots;
-use crate::model::policy::Writer;
 use crate::model::record::{KeptDoc, ResultWord};
-use crate::model::scope::{CHUNK, Item};
-use crate::model::tree::{Stat, Tree, What};
+use crate::model::scope::CHUNK;
+use crate::model::tree::What;
 use crate::tool::remote;
 
 /// What came of an apply.
@@ -54,19 +55,26 @@ pub enum Broke {
     Moved(String),
 }
 
-/// Carries the plan out. `record` is the open record of this run: there is no effect without one.
-pub fn apply(
+/// Carries the plan out. `record` is the open record of this run: there is no effect without one. When it is overtaken and may be
+/// made anew, the writers keep holding still for the next one.
+pub fn apply<'w>(
     mut p: Proposal,
     guarded: GuardedPlan,
-    request: &Request,
+    request: &Request<'w>,
     record: &OpenRun,
+    pause: &mut Option<Paused<'w>>,
+    may_again: bool,
 ) -> Applied {
     let _ = record;
     let (plan, _) = guarded.into_parts();
-    let mut out = carry_out(&mut p, &plan, request);
+    let mut out = carry_out(&mut p, &plan, request, pause);
     let failed = out.results.iter().any(|r| r.result == ResultWord::Failed);
     if failed || matches!(out.broke, Some(Broke::Failed(_) | Broke::Lost(_))) {
         out.short = room::short(&p.pair, room::needs(&plan.changes, &out.results));
+    }
+    if !(may_again && matches!(out.broke, Some(Broke::Moved(_)))) {
+        // While the connection is there.
+        pause.take();
     }
     let_go(p);
     out
@@ -91,7 +99,12 @@ fn let_go(p: Proposal) {
     });
 }
 
-fn carry_out(p: &mut Proposal, plan: &TruthPlan, request: &Request) -> Applied {
+fn carry_out<'w>(
+    p: &mut Proposal,
+    plan: &TruthPlan,
+    request: &Request<'w>,
+    pause: &mut Option<Paused<'w>>,
+) -> Applied {
     let mut out = Applied::default();
     let writer = request.policy.writer.as_ref();
     if let Some(writer) = writer.filter(|_| p.work.is_none()) {
@@ -116,21 +129,23 @@ fn carry_out(p: &mut Proposal, plan: &TruthPlan, request: &Request) -> Applied {
         return out;
     };
     calm::forget(request.policy, &p.pair);
-    // Lifted on every way out of this function.
-    let asked = writer.map(|w| pause::ask(&p.pair, w, request.run, request.command));
-    let pause = match asked.transpose() {
-        Ok(pause) => pause,
-        Err(e) => {
-            commit::discard(&p.pair, request.run);
-            out.broke = Some(Broke::Failed(format!(
-                "the writers could not be asked to hold still: {e}"
-            )));
-            return out;
+    if let (Some(writer), None) = (writer, &pause) {
+        match pause::ask(&p.pair, writer, request.run, request.command) {
+            Ok(asked) => *pause = Some(asked),
+            Err(e) => {
+                commit::discard(&p.pair, request.run);
+                out.broke = Some(Broke::Failed(format!(
+                    "the writers could not be asked to hold still: {e}"
+                )));
+                return out;
+            }
         }
-    };
-    if let Some(pause) = &pause {
+    }
+    let mut is_still = false;
+    if let Some(pause) = pause {
         let silent = pause.silent.join(" and ");
         let still = silent.is_empty();
+        is_still = still;
         let said = format!("did not hold still on {silent}");
         if !still && !pause.proceeds() {
             out.skipped = Some(format!("the writer {said}"));
@@ -150,7 +165,7 @@ fn carry_out(p: &mut Proposal, plan: &TruthPlan, request: &Request) -> Applied {
     let writer = out.writer.as_deref();
     let (still, armed) = std::thread::scope(|s| {
         let armed = s.spawn(|| arm(p, request, plan, &work, writer));
-        let still = unmoved(p, first, request.policy.writer.as_ref());
+        let still = unmoved(p, first, request.policy.writer.as_ref(), is_still);
         (still, joined(armed))
     });
     let broke = match (still, armed) {
@@ -211,80 +226,6 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// What is about to change is looked at once more: the engine takes what it finds for what was planned. A target that was
-/// edited since must not be overwritten, and something born in a directory that goes as a whole must not be carried or
-/// deleted unseen. A source that merely grew is no reason to wait: it travels as it is.
-fn unmoved(p: &Proposal, items: &[Item], writer: Option<&Writer>) -> Result<(), String> {
-    let one = |side| {
-        let (host, replica) = match side {
-            Side::Local => (&p.pair.local, &p.local),
-            Side::Peer => (&p.pair.peer, &p.peer),
-        };
-        let look = |whole| {
-            let of = items.iter().filter(|i| i.whole == whole);
-            let paths: Vec<RelPath> = of.map(|i| i.path.clone()).collect();
-            content::look(
-                &host.link,
-                &host.root_given,
-                &host.said.style,
-                whole,
-                &paths,
-            )
-        };
-        let mut now = look(true).map_err(|e| e.to_string())?;
-        now.extend(look(false).map_err(|e| e.to_string())?);
-        // The pause of this very run, and its answer, are no news and never truth.
-        let files = writer.map(|w| [&w.pause_file, &w.ack_file]);
-        let of_pause =
-            |p: &RelPath| files.is_some_and(|f| f.iter().any(|f| f.as_bytes() == p.as_bytes()));
-        now.retain(|p, _| !of_pause(p));
-        match surprise(side, &replica.tree, items, &now) {
-            None => Ok(()),
-            Some(path) => Err(format!(
-                "{path} appeared or changed on {} after the plan was made",
-                host.name
-            )),
-        }
-    };
-    std::thread::scope(|s| {
-        let far = s.spawn(|| one(Side::Peer));
-        one(Side::Local)?;
-        far.join()
-            .unwrap_or_else(|_| Err("the last look at the peer ended unexpectedly".into()))
-    })
-}
-
-/// The first path that is not as the plan knew it.
-fn surprise(
-    side: Side,
-    tree: &Tree,
-    items: &[Item],
-    now: &BTreeMap<RelPath, Stat>,
-) -> Option<RelPath> {
-    let targets: HashSet<&[u8]> = items
-        .iter()
-        .filter(|i| i.to == side)
-        .map(|i| i.path.as_bytes())
-        .collect();
-    let known = |path: &RelPath, stat: &Stat| {
-        let apart = |a: &[u8]| RelPath::new(a).is_some_and(|a| tree.apart.contains_key(&a));
-        if tree.apart.contains_key(path) || path.ancestors().any(apart) {
-            return true;
-        }
-        let is_target =
-            targets.contains(path.as_bytes()) || path.ancestors().any(|a| targets.contains(a));
-        tree.truth.get(path).is_some_and(|was| {
-            was.what == stat.what && (stat.what == What::Dir || !is_target || was == stat)
-        })
-    };
-    let gone = items
-        .iter()
-        .map(|i| &i.path)
-        .find(|p| tree.truth.contains_key(*p) && !now.contains_key(*p));
-    gone.or_else(|| now.iter().find(|(p, s)| !known(p, s)).map(|(p, _)| p))
-        .cloned()
 }
 
 /// How many items the first engine was given.
@@ -357,6 +298,7 @@ fn proceed(
             p,
             &work.scope.items[start..end],
             request.policy.writer.as_ref(),
+            false,
         ) {
             out.broke = Some(Broke::Failed(format!(
                 "{why}; the rest is left to the next run"

@@ -1,7 +1,7 @@
 //! The two-way lane: observe both replicas, plan, guard, apply through one engine process, verify, commit.
 //!
 //! `run` is the whole lane with one peer. The way of the data: `hosts` (what is there) → `content` (hashes) → `base` (what both last had, dead runs rolled
-//! forward) → `propose` (plan, engine's list, guards) → `apply` (arm, proceed) → `verify` → `commit`.
+//! forward) → `propose` (plan, engine's list, guards) → `apply` (`arm`, the last look by `still`, proceed) → `verify` → `commit`.
 
 pub mod apply;
 pub mod arm;
@@ -16,4 +16,5 @@ pub mod pause;
 pub mod propose;
 pub mod room;
 pub mod run;
+pub mod still;
 pub mod verify;

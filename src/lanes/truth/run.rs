@@ -14,6 +14,7 @@ use crate::lanes::truth::apply::{self, Applied, Broke};
 use crate::lanes::truth::commit;
 use crate::lanes::truth::engine::EngineError;
 use crate::lanes::truth::hosts::{Holder, OpenError, Pair};
+use crate::lanes::truth::pause::Paused;
 use crate::lanes::truth::propose::{self, Proposal, ProposeError, Request, Verdicts, save_index};
 use crate::lanes::truth::room;
 use crate::model::finding::{Finding, Severity};
@@ -46,6 +47,8 @@ fn is_tie(request: &Request, holder: &Holder) -> bool {
 /// Runs the lane with one peer; waits until `until` for a lock that another run holds.
 pub fn run(request: &Request, carry: &Carry, run: &Run, until: Instant) -> Ended {
     let mut tries = 0;
+    // Writers hold still through all of them: they would overtake every plan.
+    let mut pause = None;
     let tie = clock::monotonic() + TIE;
     loop {
         // What an overtaken plan was told is told again of the new one, or does not hold any more.
@@ -66,8 +69,12 @@ pub fn run(request: &Request, carry: &Carry, run: &Run, until: Instant) -> Ended
             }
         };
         tries += 1;
-        let (lane, again) = carry_or_show(request, carry, proposal, run.open, &mut findings);
-        if !again || tries >= AGAIN {
+        let may_again = tries < AGAIN;
+        let said = &mut findings;
+        let (lane, again) = carry_or_show(
+            request, carry, proposal, run.open, said, &mut pause, may_again,
+        );
+        if !(again && may_again) {
             return ended(lane, findings);
         }
     }
@@ -81,12 +88,14 @@ pub fn not_begun(peer: &Peer, why: &ProposeError) -> Ended {
 }
 
 /// The stages after the plan. The flag asks for another round: the plan was overtaken by a change.
-fn carry_or_show(
-    request: &Request,
+fn carry_or_show<'w>(
+    request: &Request<'w>,
     carry: &Carry,
     mut proposal: Proposal,
     open: Option<&OpenRun>,
     said: &mut Vec<Finding>,
+    pause: &mut Option<Paused<'w>>,
+    may_again: bool,
 ) -> (TruthLane, bool) {
     let mut lane = TruthLane::new(&request.peer.name);
     lane.limited = !request.paths.is_empty();
@@ -100,6 +109,8 @@ fn carry_or_show(
             said.extend(findings);
             show(&mut lane, &plan);
             lane.outcome = Outcome::Refused;
+            // While the connection is there.
+            pause.take();
             put_away(&proposal, request.run);
             return (lane, false);
         }
@@ -124,7 +135,8 @@ fn carry_or_show(
         return (lane, false);
     }
     let id_given = wanted.is_some();
-    let applied = apply::apply(proposal, guarded, request, open);
+    let may_again = may_again && !id_given;
+    let applied = apply::apply(proposal, guarded, request, open, pause, may_again);
     lane.writer.clone_from(&applied.writer);
     if let Some(why) = &applied.skipped {
         lane.outcome = Outcome::Skipped;
@@ -133,7 +145,7 @@ fn carry_or_show(
     }
     let moved = matches!(applied.broke, Some(Broke::Moved(_)));
     tell(&mut lane, &plan, applied);
-    (lane, moved && !id_given)
+    (lane, moved && may_again)
 }
 
 fn guards_said(guarded: &GuardedPlan, pair: &Pair) -> Vec<Finding> {

@@ -15,7 +15,7 @@ ask)
   printf 'pid=%s\ntime=%s\nreason=%s\nrun=%s\nexpires=%s\n' "$pid" "$time" "$reason" "$run" $((now + most)) >"$new" || exit 1
   mv "$new" "$pause" || exit 1
   until cmp -s "$pause" "$ack"; do
-    [ $(($(date +%s) - now)) -lt "$patience" ] || { echo timeout 1; break; }
+    [ $(($(date +%s) - now)) -le "$patience" ] || { echo timeout 1; break; }
     sleep 0.1 2>/dev/null || sleep 1
   done ;;
 lift)
