@@ -168,7 +168,7 @@ fn content(
 fn show(policy: &Policy, all: &[Conflict], path: &str, global: &Global) -> Result<u8, Failure> {
     let c = find(all, path)?;
     let peer = peer_of(policy, c)?;
-    let reach = reach::reach(policy, peer, true).map_err(|e| Failure::failed(e.to_string()))?;
+    let reach = reach::lightly(policy, peer).map_err(|e| Failure::failed(e.to_string()))?;
     let local = content(policy, peer, &reach.link, c, "local");
     let far = content(policy, peer, &reach.link, c, "peer");
     if global.json {
@@ -301,7 +301,7 @@ fn decide(
     };
     let stamp = time::run_stamp(clock::now());
     let reach = match own.iter().any(|c| needs_content(c, side)) {
-        true => Some(reach::reach(policy, peer, true).map_err(|e| Failure::failed(e.to_string()))?),
+        true => Some(reach::lightly(policy, peer).map_err(|e| Failure::failed(e.to_string()))?),
         false => None,
     };
     for c in own {

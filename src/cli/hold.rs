@@ -125,7 +125,7 @@ fn both(global: &Global, name: &str, what: &str, why: &str) -> Result<u8, Failur
 }
 
 fn far(policy: &Policy, peer: &Peer, what: &str, why: &str) -> Result<Was, String> {
-    let reach = reach::reach(policy, peer, true).map_err(|e| e.to_string())?;
+    let reach = reach::lightly(policy, peer).map_err(|e| e.to_string())?;
     half(&reach.link, &peer.state_dir, policy, peer, what, why)
 }
 

@@ -82,7 +82,7 @@ fn shelves(policy: &Policy) -> (Vec<Shelf>, Vec<String>) {
             Ok(shelf) => all.push(shelf),
             Err(why) => away.push(format!("{}: {why}", policy.site.name)),
         }
-        let far = reach::reach(policy, peer, true).map_err(|e| e.to_string());
+        let far = reach::lightly(policy, peer).map_err(|e| e.to_string());
         let far = far.and_then(|reach| {
             let link = reach.link.clone();
             shelf(

@@ -58,6 +58,9 @@ pub fn listen(roots: &[Root]) -> Result<Events, String> {
         let _ = sender.send(event);
     })
     .map_err(|e| explained(&e))?;
+    if let Some(root) = roots.iter().find(|r| !r.dir.is_dir()) {
+        return Err(format!("{} is not there", root.dir.display()));
+    }
     for part in roots.iter().flat_map(|r| &r.parts).filter(|p| p.exists()) {
         watcher
             .watch(part, RecursiveMode::Recursive)

@@ -69,6 +69,10 @@ impl Sockets {
         })
     }
 
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub fn path(&self, peer: &Peer, remote: &Remote) -> PathBuf {
         self.dir.join(name(&format!("{} {remote:?}", peer.name)))
     }
@@ -125,8 +129,8 @@ pub fn reach(policy: &Policy, peer: &Peer, connect: bool) -> Result<Reach, Propo
     from(state, peer, peer.keep_connection, connect, scratch(state)?)
 }
 
-/// The same for who only looks: our own directories on this machine are neither made nor touched, and the connection ends with the
-/// result.
+/// The same for who does without the site's lock, and must not lose its folder to a run that sweeps: our own directories on this
+/// machine are neither made nor touched, and the connection ends with the result.
 pub fn lightly(policy: &Policy, peer: &Peer) -> Result<Reach, ProposeError> {
     let scratch = tempfile::Builder::new()
         .prefix("ubos-")

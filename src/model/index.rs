@@ -36,7 +36,7 @@ impl Known {
     }
 }
 
-/// As [`Index::hash`], for paths in rising order.
+/// As [`Index::hash`], for paths in rising order, each once.
 pub struct Hashes<'i>(Walk<'i, Known>);
 
 impl<'i> Hashes<'i> {

@@ -1,6 +1,6 @@
 //! Several maps of the same tree, gone through side by side in the order of their paths.
 //!
-//! Invariant: paths are asked for in rising order; each answer is the one that `get` would give. A tree of many files asks each of
+//! Invariant: paths are asked for in rising order, each once; the answer is the one that `get` would give. A tree of many files asks each of
 //! its maps about each path, and to walk along costs a step where to look it up costs a search.
 
 use std::collections::{BTreeMap, btree_map};
@@ -21,7 +21,7 @@ impl<'m, V> Walk<'m, V> {
         self.0.peek().map(|(path, _)| *path)
     }
 
-    /// What the map has at a path that is not before the one asked for last.
+    /// What the map has at a path, which comes after the one asked for last.
     pub fn at(&mut self, path: &RelPath) -> Option<&'m V> {
         while self.0.next_if(|(p, _)| *p < path).is_some() {}
         self.0.next_if(|(p, _)| *p == path).map(|(_, value)| value)

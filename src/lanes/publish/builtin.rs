@@ -7,12 +7,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::host::{clock, export as lay, signals};
+use crate::host::{clock, export as lay, log_files, signals};
 use crate::lanes::publish::export::Export;
 use crate::model::entry::Entry;
 use crate::model::path::RelPath;
 use crate::tool::gitleaks::Leak;
 use crate::tool::secrets::Rules;
+
+/// A file that is larger waits for its turn.
+const LARGE: u64 = 16 << 20;
 
 /// Findings by content. `marks`: what the tree itself calls looked at is none.
 pub fn scan(
@@ -25,6 +28,7 @@ pub fn scan(
     let until = clock::monotonic() + limit;
     let next = AtomicUsize::new(0);
     let found: Mutex<Result<BTreeSet<Leak>, String>> = Mutex::new(Ok(BTreeSet::new()));
+    let turn = Mutex::new(());
     let one = |path: &RelPath| {
         if clock::monotonic() > until {
             return Err("it took longer than [publish] scan_timeout".into());
@@ -32,7 +36,13 @@ pub fn scan(
         if signals::stop_wish().is_some() {
             return Err("stopped on request".into());
         }
-        let bytes = lay::read(&lay::at(&export.dir, path)).map_err(|e| format!("{path}: {e}"))?;
+        let place = lay::at(&export.dir, path);
+        // Of large files only one at a time is held in memory.
+        let _turn = (log_files::size(&place) > LARGE).then(|| {
+            turn.lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+        });
+        let bytes = lay::read(&place).map_err(|e| format!("{path}: {e}"))?;
         rules.search(path.as_bytes(), &bytes, marks)
     };
     let work = || {

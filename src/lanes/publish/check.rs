@@ -8,9 +8,10 @@ use std::path::Path;
 use crate::host::link::LinkError;
 use crate::lanes::flow::Ended;
 use crate::lanes::publish::export::{self, Export};
-use crate::lanes::publish::run::{each, not_begun, not_reached, scratch, sockets};
+use crate::lanes::publish::run::{each, not_begun, not_reached, scratch};
 use crate::lanes::publish::source::{self, Source, Wish};
 use crate::lanes::publish::target::{self, Opened};
+use crate::lanes::reach::Sockets;
 use crate::model::entry::Entry;
 use crate::model::index::Index;
 use crate::model::path::RelPath;
@@ -39,7 +40,7 @@ pub fn check(policy: &Policy, targets: &[&Target], full: bool, progress: &dyn Pr
         Ok(known) => known,
         Err(stop) => return not_begun(targets, &stop),
     };
-    let sockets = sockets(dir.path());
+    let sockets = Sockets::beside(dir.path()).ok();
     let lanes = each(targets, publish.parallel, |target| {
         let progress = progress.beside(&target.name);
         progress.phase("looking", None);
@@ -78,7 +79,7 @@ impl About<'_> {
         &self,
         target: &Target,
         scratch: &Path,
-        sockets: Option<&tempfile::TempDir>,
+        sockets: Option<&Sockets>,
         lane: &mut PublishLane,
     ) -> Result<(), LinkError> {
         let no_room = |e: std::io::Error| {
@@ -88,7 +89,7 @@ impl About<'_> {
             )
         };
         let own = tempfile::tempdir_in(scratch).map_err(no_room)?;
-        let at = sockets.map_or(own.path(), |s| s.path());
+        let at = sockets.map_or(own.path(), Sockets::dir);
         let socket = tempfile::Builder::new()
             .prefix("")
             .rand_bytes(4)

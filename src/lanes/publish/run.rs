@@ -16,13 +16,14 @@ use crate::lanes::publish::scan;
 use crate::lanes::publish::source::{self, Source, Stop, Wish};
 use crate::lanes::publish::target::{self, Opened};
 use crate::lanes::publish::undo;
+use crate::lanes::reach::{self, Sockets};
 use crate::model::finding::{Finding, Severity};
 use crate::model::plan::Kind;
 use crate::model::policy::{Layout, Policy, Publish, Target};
 use crate::model::progress::Progress;
 use crate::model::record::{Lane, Outcome, PublishLane, ResultWord};
 use crate::model::text::count;
-use crate::tool::{publish_scripts as scripts, remote, ssh};
+use crate::tool::{publish_scripts as scripts, remote};
 
 /// What is asked for.
 pub struct Order<'a> {
@@ -83,27 +84,8 @@ pub fn scratch(policy: &Policy) -> Result<tempfile::TempDir, Stop> {
         )
     };
     files::private_dir(state).map_err(|e| fail(e.to_string()))?;
-    for name in files::names(state).unwrap_or_default() {
-        if name.to_string_lossy().starts_with("run-") {
-            let _ = files::remove_tree(&state.join(name));
-        }
-    }
-    tempfile::Builder::new()
-        .prefix("run-")
-        .tempdir_in(state)
-        .map_err(|e| fail(e.to_string()))
-}
-
-/// A folder for sockets, which cannot lie just anywhere.
-pub fn sockets(scratch: &std::path::Path) -> Option<tempfile::TempDir> {
-    let near = tempfile::Builder::new()
-        .prefix("s")
-        .tempdir_in(scratch)
-        .ok()?;
-    if ssh::fits(&near.path().join("1234/abc")) {
-        return Some(near);
-    }
-    tempfile::Builder::new().prefix("ubos-").tempdir().ok()
+    reach::sweep(state);
+    reach::scratch(state).map_err(|e| fail(e.to_string()))
 }
 
 /// The same ending for every target: nothing was begun.
@@ -200,7 +182,7 @@ fn fan_out(
     export: &Export,
     findings: Vec<Finding>,
 ) -> Ended {
-    let sockets = sockets(scratch);
+    let sockets = Sockets::beside(scratch).ok();
     let done = each(&order.targets, order.publish.parallel, |target| {
         let progress = order.progress.beside(&target.name);
         let mut said = Vec::new();
@@ -277,7 +259,7 @@ fn one(
     source: &Source,
     export: &Export,
     scratch: &std::path::Path,
-    sockets: Option<&tempfile::TempDir>,
+    sockets: Option<&Sockets>,
     progress: &dyn Progress,
     said: &mut Vec<Finding>,
 ) -> PublishLane {
@@ -301,7 +283,7 @@ fn one(
         tempfile::Builder::new()
             .prefix("")
             .rand_bytes(4)
-            .tempdir_in(s.path())
+            .tempdir_in(s.dir())
             .ok()
     });
     let link = target::link(target, socket.as_ref().map_or(own.path(), |s| s.path()));

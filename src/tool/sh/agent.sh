@@ -193,7 +193,7 @@ if [ -z "$seen" ] || [ "$told" != "$seen" ]; then
   # Not of a script, which may start another program tomorrow, nor of one so young that two versions could look alike.
   case $version in
   unison*)
-    [ -z "$seen" ] || [ ! -d "$state" ] || [ "$(head -c 2 "$program" 2>/dev/null)" = '#!' ] ||
+    [ "$want" != lock ] || [ -z "$seen" ] || [ ! -d "$state" ] || [ "$(head -c 2 "$program" 2>/dev/null)" = '#!' ] ||
       [ -n "$(find -L "$program" -prune -mmin -1440 2>/dev/null)" ] ||
       { printf '%s\n%s\n' "$seen" "$version" >"$known.$$" && mv "$known.$$" "$known"; } 2>/dev/null
     ;;

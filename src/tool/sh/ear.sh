@@ -26,6 +26,8 @@ d=$state/ear.$$
 trap 'rm -rf "$d"' EXIT
 trap 'exit 143' HUP INT TERM
 d=$(cd "$d" && pwd -P)
+# It is matched against whole paths: a name above the root, or above our folder, would keep everything from being heard.
+[ -z "$exclude" ] || ! printf '%s\n' "$root/" "$d/" | grep -Eq -e "$exclude" || exclude=
 set --
 i=0
 while [ "$i" -lt "$includes" ]; do

@@ -39,7 +39,9 @@ dir)
   near=$path
   while [ -n "$near" ] && [ ! -d "$near" ]; do near=${near%/*}; done
   near=${near:-/}
-  unmounted "$path" "$near" && no "$away"
+  # A link on the way may lead to where a disk belongs.
+  real=$(cd -P "$near" 2>/dev/null && pwd -P) || no "$near may not be entered"
+  unmounted "$real${path#"$near"}" "$real" && no "$away"
   [ -w "$near" ] || no "$near may not be written"
   umask 077
   [ "$how" = show ] || mkdir -p "$path" 2>/dev/null || no "it cannot be made"
