@@ -284,16 +284,33 @@ pub fn try_lock(path: &Path, words: &str) -> Result<Locked> {
     Ok(Locked::Ours(file))
 }
 
-/// Gives a log that others write to a second name when it has grown beyond `most`: whoever opens it next begins a new one.
+/// Moves what a log holds to a second name when it has grown beyond `most`. The file itself stays and is emptied: who appends to it,
+/// a worker for weeks, never opens it again.
 pub fn turn_over(log: &Path, most: u64) -> Result<()> {
     match fs::symlink_metadata(log) {
-        Ok(meta) if meta.is_file() && meta.len() > most => {
-            let mut old = log.as_os_str().to_owned();
-            old.push(".1");
-            fs::rename(log, old).map_err(failed("rename", log))
-        }
-        _ => Ok(()),
+        Ok(meta) if meta.is_file() && meta.len() > most => {}
+        _ => return Ok(()),
     }
+    let mut old = log.as_os_str().to_owned();
+    old.push(".1");
+    let old = PathBuf::from(old);
+    let mut options = fs::OpenOptions::new();
+    let mut file = open_with(
+        options.read(true).write(true),
+        OFlags::NOFOLLOW,
+        "open",
+        log,
+    )?;
+    remove_file(&old)?;
+    let mut options = fs::OpenOptions::new();
+    let mut copy = open_with(
+        options.write(true).create_new(true),
+        OFlags::NOFOLLOW,
+        "open",
+        &old,
+    )?;
+    io::copy(&mut file, &mut copy).map_err(failed("copy", log))?;
+    file.set_len(0).map_err(failed("empty", log))
 }
 
 /// The bytes of a plain file, refused when it is a link or longer than `max`.
@@ -501,11 +518,15 @@ mod tests {
             assert!(log.exists());
             fs::write(&log, text).unwrap();
             turn_over(&log, 2).unwrap();
-            assert_eq!(
-                (fs::read_to_string(&old).unwrap().as_str(), log.exists()),
-                (text, false)
-            );
+            let now = [&old, &log].map(|f| fs::read_to_string(f).unwrap());
+            assert_eq!(now, [text.to_owned(), String::new()]);
         }
+        // Who has it open goes on in the same file.
+        let mut writer = fs::OpenOptions::new().append(true).open(&log).unwrap();
+        writer.write_all(b"long").unwrap();
+        turn_over(&log, 2).unwrap();
+        writer.write_all(b"new").unwrap();
+        assert_eq!(fs::read_to_string(&log).unwrap(), "new");
     }
 
     #[test]

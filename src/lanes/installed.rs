@@ -55,7 +55,7 @@ pub fn standing(policy: &Policy, kind: Kind, is_system: bool) -> Option<Standing
         Ok(text) => (
             match kind {
                 Kind::Systemd => manager::systemd(&text),
-                Kind::Launchd => manager::launchd(&text),
+                Kind::Launchd => manager::launchd(&text, choice.mode == Mode::Watch),
             },
             None,
         ),

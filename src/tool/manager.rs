@@ -58,8 +58,9 @@ fn time(text: &str) -> Option<String> {
     Some(rfc3339(DateTime::<Utc>::from_naive_utc_and_offset(at, Utc)))
 }
 
-/// Reads the description of a loaded agent. launchd tells neither when it will start it nor when it did.
-pub fn launchd(text: &str) -> Told {
+/// Reads the description of a loaded agent. launchd tells neither when it will start it nor when it did. One that is a worker is
+/// active while it runs, one that is started by the clock as long as it is loaded.
+pub fn launchd(text: &str, is_worker: bool) -> Told {
     let get = |key: &str| {
         let line = text
             .lines()
@@ -70,7 +71,10 @@ pub fn launchd(text: &str) -> Told {
     Told {
         // What is switched off is not loaded, and then there is nothing to print.
         enabled: Some(true),
-        active: Some(true),
+        active: match is_worker {
+            true => get("state").map(|s| s == "running"),
+            false => Some(true),
+        },
         next_run: None,
         last_run: None,
         last_result: code.map(|c| match c.as_str() {
@@ -117,12 +121,24 @@ mod tests {
     #[test]
     fn an_agent_tells_its_last_exit_code() {
         let told = |code: &str| {
-            launchd(&format!(
+            let text = format!(
                 "gui/501/ubos-sync = {{\n\tstate = not running\n\tlast exit code = {code}\n}}\n"
-            ))
+            );
+            launchd(&text, false)
         };
         assert_eq!(told("0").last_result.as_deref(), Some("success"));
         assert_eq!(told("3").last_result.as_deref(), Some("exit code 3"));
         assert_eq!(told("(never exited)").last_result, None);
+    }
+
+    #[test]
+    fn an_agent_that_is_a_worker_is_active_while_it_runs() {
+        let active = |state: &str, is_worker| {
+            launchd(&format!("{{\n\tstate = {state}\n}}\n"), is_worker).active
+        };
+        assert_eq!(active("running", true), Some(true));
+        assert_eq!(active("not running", true), Some(false));
+        assert_eq!(active("not running", false), Some(true));
+        assert_eq!(launchd("", true).active, None);
     }
 }
