@@ -358,7 +358,7 @@ bootstrap)
     exit 5
   fi
   : >loaded ;;
-print) [ -e loaded ] || exit 113; printf 'gui/1/ubos-sync = {\n\tstate = not running\n\tlast exit code = 3\n}\n' ;;
+print) [ -e loaded ] || exit 113; printf 'gui/1/ubos-sync = {\n\tstate = running\n\tlast exit code = 3\n}\n' ;;
 esac
 "#;
 
