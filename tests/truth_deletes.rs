@@ -6,8 +6,8 @@ mod pair;
 
 use lab::{Lab, Side, Unison};
 use pair::{
-    BALAUR, DAY, HOUR, MAC, T, apply, both, changes, decided, done, found, kept, neither, pair,
-    pair_with, seed, settled, sync,
+    BALAUR, DAY, HOUR, MAC, T, apply, both, changes, decided, done, found, idle, kept, neither,
+    pair, pair_with, seed, settled, sync,
 };
 
 #[test]
@@ -78,6 +78,33 @@ fn dl_03_all_of_a_directory_deleted_here_and_a_part_there() {
     done(&sync(&lab), "whole/x", "create", "local");
     both(&lab, "whole/x", "anew");
     settled(&lab);
+}
+
+#[test]
+fn dl_03_what_goes_in_a_kept_directory_goes_although_the_one_above_changes_its_mode() {
+    let Some(lab) = pair() else { return };
+    seed(&lab, &["docs/deep/1", "docs/deep/in/2", "docs/stays"]);
+    sync(&lab);
+    lab.write(BALAUR, "docs/deep/run_state.json", "{}");
+    lab.remove(MAC, "docs/deep");
+    lab.chmod(MAC, "docs", 0o750);
+    // The same the other way about: a new directory that cannot go as one for what is in it.
+    seed(&lab, &["more/kept"]);
+    sync(&lab);
+    neither(&lab, "docs/deep/1");
+    neither(&lab, "docs/deep/in");
+    lab.write(BALAUR, "more/new/run_state.json", "{}");
+    lab.write_at(BALAUR, "more/new/3", "three", T);
+    lab.chmod(BALAUR, "more", 0o750);
+    let json = sync(&lab);
+    done(&json, "more/new/3", "create", "local");
+    both(&lab, "more/new/3", "three");
+    assert!(lab.exists(BALAUR, "docs/deep/run_state.json"));
+    assert!(!lab.exists(MAC, "docs/deep") && !lab.exists(MAC, "more/new/run_state.json"));
+    for (side, dir) in Side::BOTH.into_iter().zip(["more", "docs"]) {
+        assert_eq!(lab.mode(side, dir) & 0o777, 0o750, "{dir}");
+    }
+    idle(&lab, "in-sync", 0);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::entry::Entry;
 use super::path::RelPath;
 use super::plan::{Change, Kind, Side, TruthPlan};
 use super::reconcile::Replica;
@@ -21,13 +22,27 @@ pub struct Item {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
+    /// In the order in which they are carried out.
     pub items: Vec<Item>,
+    /// Where the items begin that must have an engine of their own, see [`part_wide`].
+    wide: usize,
     /// Paths inside whole items that the engine must be told to ignore, one by one.
     pub ignore: Vec<RelPath>,
 }
 
 /// How many paths one engine process is given: its cost grows with the square beyond a few thousand.
 pub const CHUNK: usize = 2000;
+
+impl Scope {
+    /// The items that one engine is given, from `start` on.
+    pub fn part(&self, start: usize) -> &[Item] {
+        let most = match start < self.wide {
+            true => self.wide,
+            false => self.items.len(),
+        };
+        &self.items[start..most.min(start + CHUNK)]
+    }
+}
 
 pub fn scope(plan: &TruthPlan, local: &Replica, peer: &Replica) -> Scope {
     let by_path: BTreeMap<&RelPath, &Change> = plan.changes.iter().map(|c| (&c.path, c)).collect();
@@ -67,7 +82,45 @@ pub fn scope(plan: &TruthPlan, local: &Replica, peer: &Replica) -> Scope {
             _ => scope.items.push(item(false)),
         }
     }
+    part_wide(&mut scope, plan, local, peer);
     scope
+}
+
+/// Told to look at a directory for its mode alone, the engine looks at all that is in it too, and shows a directory in there
+/// that only one side has as one item. Where the plan wants a part of such a directory, the mode gets an engine of its own.
+fn part_wide(scope: &mut Scope, plan: &TruthPlan, local: &Replica, peer: &Replica) {
+    let modes: HashSet<&[u8]> = plan
+        .changes
+        .iter()
+        .filter(|c| {
+            [&c.source, &c.target].map(|e| e.as_ref().is_some_and(Entry::is_dir)) == [true; 2]
+        })
+        .map(|c| c.path.as_bytes())
+        .collect();
+    let one_sided = |dir: &[u8]| {
+        let dir = RelPath::new(dir);
+        dir.is_some_and(|d| local.entries.contains_key(&d) != peer.entries.contains_key(&d))
+    };
+    let mut wide: HashSet<Vec<u8>> = HashSet::new();
+    if !modes.is_empty() {
+        for item in &scope.items {
+            let above: Vec<&[u8]> = item.path.ancestors().collect();
+            if above.iter().any(|a| one_sided(a)) {
+                wide.extend(
+                    above
+                        .iter()
+                        .filter(|a| modes.contains(*a))
+                        .map(|a| a.to_vec()),
+                );
+            }
+        }
+    }
+    let (last, first): (Vec<Item>, Vec<Item>) = std::mem::take(&mut scope.items)
+        .into_iter()
+        .partition(|i| wide.contains(i.path.as_bytes()));
+    scope.wide = first.len();
+    scope.items = first;
+    scope.items.extend(last);
 }
 
 /// Everything below a new directory is new too and goes along.
@@ -122,7 +175,7 @@ fn has_changes_below(change: &Change, changes: &[Change]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::entry::{Entry, File};
+    use crate::model::entry::File;
     use crate::model::rules::Verdict;
     use crate::model::tree::{Stat, What};
 
@@ -274,6 +327,35 @@ mod tests {
         assert_eq!(shown(&scope), [("f".to_owned(), true)]);
         let want = ["f/c", "f/left", "f/p", "f/u", "f/v", "f/x_state.json"].map(path);
         assert_eq!(scope.ignore, want);
+    }
+
+    #[test]
+    fn the_mode_of_a_directory_waits_for_what_goes_out_of_a_kept_one_in_it() {
+        // `d` has another mode here; `d/k` is gone here, and stays on the peer for the state in it.
+        let local = replica(&["d/", "x"]);
+        let mut peer = replica(&["d/", "d/k/", "d/k/a", "x"]);
+        let state = (Verdict::State("*".into()), false);
+        peer.tree.apart.insert(path("d/k/x_state.json"), state);
+        let mut plan = create(&peer, Side::Peer);
+        for c in &mut plan.changes {
+            c.kind = Kind::Update;
+            c.target = c.source.clone();
+        }
+        plan.changes.retain(|c| c.path != path("d/k"));
+        plan.changes[1].kind = Kind::Delete;
+        plan.changes[1].source = None;
+        let parts = |plan: &TruthPlan| {
+            let scope = scope(plan, &local, &peer);
+            let first: Vec<String> = scope.part(0).iter().map(|i| i.path.lossy()).collect();
+            let next = scope.part(first.len()).iter();
+            let next: Vec<String> = next.map(|i| i.path.lossy()).collect();
+            (first, next)
+        };
+        let words = |of: &[&str]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(parts(&plan), (words(&["d/k/a", "x"]), words(&["d"])));
+        // Nothing to wait for: all in one.
+        plan.changes.remove(1);
+        assert_eq!(parts(&plan), (words(&["d", "x"]), words(&[])));
     }
 
     #[test]

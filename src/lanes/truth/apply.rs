@@ -24,7 +24,6 @@ use crate::model::path::RelPath;
 use crate::model::plan::{Change, Side, TruthPlan};
 use crate::model::policy::Snapshots;
 use crate::model::record::{KeptDoc, ResultWord};
-use crate::model::scope::CHUNK;
 use crate::model::tree::What;
 use crate::tool::remote;
 
@@ -161,7 +160,7 @@ fn carry_out<'w>(
     content::sweep_up(&p.pair.local, &p.local.tree.litter);
     content::sweep_up(&p.pair.peer, &p.peer.tree.litter);
     // Both at once: a plan that was laid down and then proves to be overtaken goes with the folder of the run.
-    let first = &work.scope.items[..start_of_rest(&work)];
+    let first = work.scope.part(0);
     let writer = out.writer.as_deref();
     let (still, armed) = std::thread::scope(|s| {
         let armed = s.spawn(|| arm(p, request, plan, &work, writer));
@@ -228,11 +227,6 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// How many items the first engine was given.
-fn start_of_rest(work: &Work) -> usize {
-    CHUNK.min(work.scope.items.len())
-}
-
 /// The first engine waits at its question; further parts of a large plan follow one by one.
 fn proceed(
     p: &mut Proposal,
@@ -247,7 +241,7 @@ fn proceed(
     let patience = Duration::from_secs(600 + biggest / 100_000);
     let mut said = HashMap::new();
     let mut number = 1;
-    let mut start = start_of_rest(work);
+    let mut start = work.scope.part(0).len();
     loop {
         let locks = (&mut p.pair.local.agent, &mut p.pair.peer.agent);
         let mut still_locked = || locks.0.is_open() && locks.1.is_open();
@@ -273,7 +267,7 @@ fn proceed(
         if start >= work.scope.items.len() {
             return said;
         }
-        let end = (start + CHUNK).min(work.scope.items.len());
+        let part = work.scope.part(start);
         number += 1;
         let job = Job {
             profile: &work.profile,
@@ -282,7 +276,7 @@ fn proceed(
             local_root: p.pair.local.said.root.as_deref().unwrap_or_default(),
             peer_root: p.pair.peer.said.root.as_deref().unwrap_or_default(),
             number,
-            items: &work.scope.items[start..end],
+            items: part,
             ignore: &work.scope.ignore,
             backup_not: &work.own_copies,
             keep_marker_check: work.keep_marker_check,
@@ -294,18 +288,13 @@ fn proceed(
                 return said;
             }
         }
-        if let Err(why) = unmoved(
-            p,
-            &work.scope.items[start..end],
-            request.policy.writer.as_ref(),
-            false,
-        ) {
+        if let Err(why) = unmoved(p, part, request.policy.writer.as_ref(), false) {
             out.broke = Some(Broke::Failed(format!(
                 "{why}; the rest is left to the next run"
             )));
             return said;
         }
-        start = end;
+        start += part.len();
     }
 }
 

@@ -21,7 +21,7 @@ use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
 use crate::model::reconcile::{Reconciled, Replica, reconcile};
 use crate::model::rules::Verdict;
-use crate::model::scope::{CHUNK, Scope, scope};
+use crate::model::scope::{Scope, scope};
 use crate::tool::{remote, unison_profile};
 
 /// What is asked of the lane for one peer.
@@ -395,7 +395,7 @@ fn begin(
             local_root: pair.local.said.root.as_deref().unwrap_or_default(),
             peer_root: pair.peer.said.root.as_deref().unwrap_or_default(),
             number: attempt,
-            items: &scope.items[..scope.items.len().min(CHUNK)],
+            items: scope.part(0),
             ignore: &scope.ignore,
             backup_not: &own_copies,
             keep_marker_check: known.local.marker && known.remote.marker,
