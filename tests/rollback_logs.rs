@@ -228,7 +228,17 @@ fn a_rollback_that_is_killed_anywhere_is_simply_run_again() {
     }
     let last = lab.run(&["rollback", &run, "--apply"]);
     assert!(matches!(last.code, 0 | 3), "{}", last.stderr);
-    assert_eq!(held(&lab), before);
+    let sizes = |of: &BTreeMap<String, (u64, i64, i64, String)>| {
+        of.iter()
+            .map(|(name, f)| (name.clone(), f.3.len(), f.1, f.2))
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        held(&lab) == before,
+        "{:?} are not {:?}\n{last}",
+        sizes(&held(&lab)),
+        sizes(&before)
+    );
     let dirs = fs::read_dir(lab.tree(MAC).join("pulled")).unwrap();
     assert_eq!(
         dirs.filter(|e| e.as_ref().unwrap().path().is_dir()).count(),

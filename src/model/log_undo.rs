@@ -110,7 +110,11 @@ pub fn plan(before: &[Member], after: Option<&[Member]>, now: &[Member]) -> Plan
         let is = |o: Option<&Member>| {
             o.is_some_and(|o| o.facts.size == m.facts.size && o.facts.mtime_ns == m.facts.mtime_ns)
         };
-        after.is_some() && !is(left) && !is(was)
+        // Cut already by a rollback that was killed before it gave it back its time.
+        let is_cut = left.zip(was).is_some_and(|(left, was)| {
+            m.facts.size == was.facts.size && left.facts.size > was.facts.size
+        });
+        after.is_some() && !is(left) && !is(was) && !is_cut
     };
     let (mut back, mut cut) = (Vec::new(), Vec::new());
     for was in before {
@@ -230,6 +234,22 @@ mod tests {
             (found.edited, found.lost),
             (vec!["log".into()], vec!["log".into()])
         );
+    }
+
+    #[test]
+    fn a_cut_that_broke_off_before_the_time_was_given_back_is_no_edit() {
+        let before = [member("log", 1, 10, 100)];
+        let after = [member("log", 1, 15, 200)];
+        let cut = [member("log", 1, 10, 300)];
+        let time = Move::Time {
+            name: "log".into(),
+            mtime_ns: 100,
+        };
+        let found = plan(&before, Some(&after), &cut);
+        assert_eq!((found.moves, found.edited), (vec![time], vec![]));
+        // A run that only gave it another time cannot have been cut.
+        let touched = [member("log", 1, 10, 200)];
+        assert_eq!(plan(&before, Some(&touched), &cut).edited, ["log"]);
     }
 
     #[test]
