@@ -268,3 +268,36 @@ fn a_pull_on_a_full_disk_keeps_what_is_held_and_goes_on_when_there_is_room() {
     pull(&[]).expect(0);
     assert_eq!(held(), whole);
 }
+
+#[test]
+fn a_worker_whose_peer_has_no_room_goes_on_by_itself_when_there_is_some() {
+    let schedule = "[guards]\nmin_free_space = \"0\"\n[schedule]\ninterval = \"300ms\"\njitter = 0\nmin_interval = 0\nmax_failures = 1000\n";
+    let Some(lab) = pair::pair_with(Lab::builder(), schedule) else {
+        return;
+    };
+    lab.write_at(MAC, "docs/a.md", text("a", 1, 200), T);
+    pair::sync(&lab);
+    let Some(disk) = Disk::under(&lab.tree(BALAUR)) else {
+        return;
+    };
+    disk.fill(64 << 10);
+    lab.write_at(MAC, "docs/a.md", text("a", 2, 400), T + S);
+    let running = lab.spawn(&["watch", "--apply"]);
+    let doc = |lab: &Lab| -> serde_json::Value {
+        let read = fs::read(lab.state_dir(MAC).join("worker.json"));
+        read.ok()
+            .and_then(|b| serde_json::from_slice(&b).ok())
+            .unwrap_or_default()
+    };
+    lab::wait_until("it fails for want of room", || {
+        doc(&lab)["failed"].as_u64() >= Some(2)
+    });
+    assert_eq!(lab.read_text(BALAUR, "docs/a.md"), text("a", 1, 200));
+    disk.empty();
+    lab::wait_until("there is room, and it arrives", || {
+        lab.read_text(BALAUR, "docs/a.md") == text("a", 2, 400)
+    });
+    running.signal(rustix::process::Signal::TERM);
+    let out = running.wait().expect(0);
+    assert_eq!(doc(&lab)["failures_in_row"], 0, "{out}");
+}

@@ -175,14 +175,24 @@ pub fn user_id() -> u32 {
 
 /// Asks a process to end by SIGTERM.
 pub fn ask_to_end(pid: u32) -> io::Result<()> {
+    signal(pid, rustix::process::Signal::TERM)
+}
+
+/// Ends a process that does not end when asked.
+pub fn kill(pid: u32) -> io::Result<()> {
+    signal(pid, rustix::process::Signal::KILL)
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) -> io::Result<()> {
     let pid = i32::try_from(pid)
         .ok()
         .and_then(rustix::process::Pid::from_raw)
         .ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(rustix::process::kill_process(
-        pid,
-        rustix::process::Signal::TERM,
-    )?)
+    match rustix::process::kill_process(pid, signal) {
+        // It has ended by itself, which is what was wanted.
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// This machine's name, without its domain.

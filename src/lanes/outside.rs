@@ -4,7 +4,8 @@
 
 use crate::audit::store::Store;
 use crate::host::{clock, credentials, files, messenger};
-use crate::model::metrics;
+use crate::lanes::truth::hosts::held_here;
+use crate::model::metrics::{self, Around};
 use crate::model::notice::{Notice, notices};
 use crate::model::policy::{Event, Notify, Policy};
 use crate::model::record::{Mode, Outcome, Record};
@@ -26,7 +27,7 @@ pub fn tell(policy: &Policy, store: &Store, record: &Record) -> Vec<String> {
     if let Some(file) = &policy.metrics_textfile {
         let before = files::read_bounded(file, 1 << 20).unwrap_or_default();
         let before = String::from_utf8_lossy(&before).into_owned();
-        let text = metrics::lines(record, clock::now().timestamp(), &before);
+        let text = metrics_of(policy, record, &before);
         if let Err(e) = files::write_atomic(file, text.as_bytes(), files::Sync::Content) {
             troubles.push(format!("the metrics cannot be written: {e}"));
         }
@@ -52,6 +53,24 @@ pub fn tell(policy: &Policy, store: &Store, record: &Record) -> Vec<String> {
         }
     }
     troubles
+}
+
+fn metrics_of(policy: &Policy, record: &Record, before: &str) -> String {
+    let peers = policy.peers.iter().map(|p| p.name.as_str());
+    let targets = policy.publish.iter().flat_map(|p| &p.targets);
+    let subjects: Vec<&str> = peers.chain(targets.map(|t| t.name.as_str())).collect();
+    let held: Vec<(&str, bool)> = policy
+        .peers
+        .iter()
+        .map(|p| (p.name.as_str(), held_here(&policy.site, &p.name).is_some()))
+        .collect();
+    let around = Around {
+        at: clock::now().timestamp(),
+        subjects: &subjects,
+        held: &held,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    metrics::lines(record, &around, before)
 }
 
 /// A unit of the service manager failed without a record that could say so.

@@ -145,6 +145,16 @@ pub enum Lane {
     Publish(PublishLane),
 }
 
+/// What a lane did to one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// `local` or `peer`.
+    pub to: &'static str,
+    pub files: u64,
+    /// Of files that arrived; what was deleted had bytes too, but none that travelled.
+    pub bytes: u64,
+}
+
 impl Outcome {
     /// The word of the contract.
     pub fn word(self) -> &'static str {
@@ -202,6 +212,35 @@ impl Lane {
             Lane::Log(_) => &[],
             Lane::Publish(p) => &p.changes,
         }
+    }
+
+    /// What it really carried, by the side that changed.
+    pub fn carried(&self) -> [Carried; 2] {
+        let mut all = ["local", "peer"].map(|to| Carried {
+            to,
+            files: 0,
+            bytes: 0,
+        });
+        match self {
+            Lane::Log(l) if l.outcome == Outcome::Applied => {
+                (all[0].files, all[0].bytes) = (u64::from(l.bytes > 0), l.bytes);
+            }
+            Lane::Log(_) => {}
+            _ => {
+                for c in self
+                    .changes()
+                    .iter()
+                    .filter(|c| c.result == ResultWord::Done)
+                {
+                    let side = &mut all[usize::from(c.to == "peer")];
+                    side.files += 1;
+                    if ["create", "update", "replace"].contains(&c.kind.as_str()) {
+                        side.bytes += c.bytes;
+                    }
+                }
+            }
+        }
+        all
     }
 
     /// The next command to type, when this lane knows a special one.

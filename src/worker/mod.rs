@@ -260,6 +260,7 @@ impl Worker<'_> {
     /// Counts what a cycle came to; when it failed for a passing reason, how soon to try again.
     fn count(&mut self, record: &Record) -> Option<Duration> {
         self.doc.cycles += 1;
+        self.doc.add(record);
         self.doc.last_run = Some(record.run.clone());
         self.doc.last_outcome = Some(record.outcome.word().to_owned());
         self.unfinished = !record.lanes.iter().all(cycle::is_finished) || record.lanes.is_empty();
@@ -337,13 +338,7 @@ impl Worker<'_> {
         self.doc.ended = Some(format!("{} ({why})", time::rfc3339(clock::now())));
         self.doc.next_run = None;
         self.save();
-        tracing::info!(
-            cycles = self.doc.cycles,
-            succeeded = self.doc.succeeded,
-            failed = self.doc.failed,
-            skipped = self.doc.skipped,
-            "the worker has ended: {why}"
-        );
+        tracing::info!("the worker has ended ({why}): {}", self.doc.sum());
     }
 }
 
