@@ -5,7 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
 SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh docs/picture.sh tests/sdbox/host.sh
-BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh bench/soak.sh bench/pair.sh
+BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh bench/soak.sh bench/watch.sh bench/pair.sh
 
 .PHONY: help demo test lint bench build package picture clean
 

@@ -83,6 +83,7 @@ fn a_healthy_pair_is_well_and_looking_leaves_no_trace() {
         "space",
         "memory",
         "names",
+        "events",
         "units",
     ] {
         assert!(rows.iter().any(|r| r["check"] == what), "{what}: {rows:#?}");
@@ -266,7 +267,7 @@ fn a_skewed_clock_and_a_talking_shell_are_found() {
 fn a_peer_without_unison_and_a_root_that_may_not_be_written_are_found() {
     let builder = Lab::builder()
         .unprivileged_server()
-        .hide(BALAUR, &["unison"]);
+        .hide(BALAUR, &["unison", "inotifywait", "fswatch"]);
     let Some(lab) = pair_with(builder, "") else {
         return;
     };
@@ -274,6 +275,9 @@ fn a_peer_without_unison_and_a_root_that_may_not_be_written_are_found() {
     let rows = doctor(&lab, 1);
     names(&rows, "unison was not found on balaur", "install unison");
     names(&rows, "may not be read, written and entered", "chmod u+rwx");
+    let events = rows.iter().find(|r| r["check"] == "events").unwrap();
+    let found = events["found"].as_str().unwrap();
+    assert!(found.contains("at its interval"), "{found}");
     mode(&lab.tree(BALAUR), 0o755);
 }
 

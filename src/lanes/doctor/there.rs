@@ -303,6 +303,14 @@ fn locks(peer: &Peer, host: &Host, book: &mut Book) {
     }
 }
 
+/// When changes over there are heard of while a worker runs. Without a tool it is only later, never wrong.
+fn events(tool: Option<&str>) -> String {
+    match tool {
+        Some(tool) => format!("{} tells a worker at once of what changes there", neutral(tool)),
+        None => "a worker sees what changes there at its interval; at once with inotify-tools (Linux) or fswatch (Mac)".into(),
+    }
+}
+
 /// The directories of our own on both hosts, what the pair remembers there, and how names are kept.
 fn own_files(policy: &Policy, peer: &Peer, pair: &Pair, base: &Base, book: &mut Book) {
     let newest = base::newest_common(pair);
@@ -327,6 +335,7 @@ fn own_files(policy: &Policy, peer: &Peer, pair: &Pair, base: &Base, book: &mut 
             let why = (!pair.local.said.generations.is_empty() || pair.local.said.synced)
                 .then(|| format!("{} remembers syncing with it", pair.local.name));
             state_dir(&answer, why.as_deref(), book);
+            book.good("events", events(remote::value(&answer, "events")));
         }
         if let Some(g) = newest
             && remote::value(&answer, "manifest") != Some(&g.digest)

@@ -14,6 +14,8 @@ if [ -d "$state" ]; then
   [ "${3:-}" = "$(id -u)" ] || say stateowner "${3:-nobody}"
 elif [ -e "$state" ] || [ -L "$state" ]; then say statebad 1
 else say stateabsent 1; fi
+# What hears of changes below a root, as the ear of a worker looks for it.
+for t in inotifywait fswatch; do command -v "$t" >/dev/null 2>&1 && { say events "$t"; break; }; done
 # Whether this host has synced with others than this pair.
 for g in "$state"/pairs/*/archives/*/ok; do
   [ -f "$g" ] || continue
