@@ -60,6 +60,9 @@ fn se_10_a_planted_key_blocks_every_target_and_is_shown_nowhere() {
             heard.contains("\"failure\"") && heard.contains("conf/app.toml"),
             "{heard}"
         );
+        // One alarm, not one of each target.
+        assert_eq!(heard.matches("\"event\"").count(), 1, "{heard}");
+        assert!(heard.contains("8 targets"), "{heard}");
         assert!(!heard.contains(&planted()));
         // Neither record nor log nor anything else of the run holds it: only the repository itself does.
         let hits = Command::new("grep")

@@ -84,6 +84,7 @@ pub fn unit_failed(policy: &Policy, message: String) -> Vec<String> {
         event: Event::Failure.word(),
         host: policy.site.name.clone(),
         peer: String::new(),
+        peers: Vec::new(),
         lane: "",
         run: String::new(),
         message,

@@ -15,7 +15,11 @@ use super::text::count;
 pub struct Notice {
     pub event: &'static str,
     pub host: String,
+    /// Empty when it is about several at once.
     pub peer: String,
+    /// All that it is about, when those are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
     pub lane: &'static str,
     pub run: String,
     pub message: String,
@@ -84,6 +88,7 @@ pub fn notices(record: &Record, before: &[Record]) -> Vec<(Event, Notice)> {
                 event: event.word(),
                 host: record.who.site.clone(),
                 peer: lane.subject().to_owned(),
+                peers: Vec::new(),
                 lane: lane_word(lane),
                 run: record.run.clone(),
                 message,
@@ -138,19 +143,50 @@ pub fn notices(record: &Record, before: &[Record]) -> Vec<(Event, Notice)> {
                 event: Event::Failure.word(),
                 host: record.who.site.clone(),
                 peer: String::new(),
+                peers: Vec::new(),
                 lane: "",
                 run: record.run.clone(),
                 message: format!("{}: {why}", record.outcome.word()),
             },
         ));
     }
-    all
+    together(all)
+}
+
+/// What happened to many targets of a publish for one reason is one piece of news.
+fn together(all: Vec<(Event, Notice)>) -> Vec<(Event, Notice)> {
+    let mut out: Vec<(Event, Notice)> = Vec::new();
+    for (event, notice) in all {
+        let same = out.iter_mut().find(|(e, n)| {
+            notice.lane == "publish"
+                && *e == event
+                && n.lane == notice.lane
+                && n.message == notice.message
+        });
+        match same {
+            None => out.push((event, notice)),
+            Some((_, first)) => {
+                if first.peers.is_empty() {
+                    first.peers.push(std::mem::take(&mut first.peer));
+                }
+                first.peers.push(notice.peer);
+            }
+        }
+    }
+    for (_, notice) in out.iter_mut().filter(|(_, n)| !n.peers.is_empty()) {
+        notice.message = format!(
+            "{}: {}",
+            count(notice.peers.len(), "target"),
+            notice.message
+        );
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::record::{LeftDoc, Mode, TruthLane};
+    use crate::model::record::{LeftDoc, Mode, PublishLane, TruthLane};
 
     fn record(outcome: Outcome, conflicts: &[&str]) -> Record {
         let mut record = Record::open("R", "full", Mode::Apply, "2026-01-01T00:00:00Z");
@@ -186,6 +222,22 @@ mod tests {
         let away = record(Outcome::Offline, &[]);
         assert!(events(&away, std::slice::from_ref(&bad)).is_empty());
         assert_eq!(events(&good, &[away, bad]), ["recovery"]);
+    }
+
+    #[test]
+    fn what_stops_all_targets_is_told_once() {
+        let mut now = Record::open("R", "publish", Mode::Apply, "2026-01-01T00:00:00Z");
+        for (name, why) in [("a", "a secret"), ("b", "no room"), ("c", "a secret")] {
+            let mut lane = PublishLane::new(name);
+            lane.outcome = Outcome::Refused;
+            lane.message = Some(why.into());
+            now.lanes.push(Lane::Publish(lane));
+        }
+        let told: Vec<Notice> = notices(&now, &[]).into_iter().map(|(_, n)| n).collect();
+        assert_eq!(told.len(), 2);
+        assert_eq!(told[0].peers, ["a", "c"]);
+        assert_eq!(told[0].message, "2 targets: refused: a secret");
+        assert_eq!((told[1].peer.as_str(), told[1].peers.len()), ("b", 0));
     }
 
     #[test]
