@@ -98,6 +98,25 @@ fn cc_04_a_late_edit_on_the_target_is_never_lost() {
 }
 
 #[test]
+fn cc_02_a_late_edit_of_the_source_travels_and_is_no_failure() {
+    if !ready() {
+        return;
+    }
+    for source in Side::BOTH {
+        let lab = pair();
+        lab.write(source, "docs/0.md", "planned edit");
+        let first = meanwhile(&lab, At::Start, || {
+            lab.write(source, "docs/0.md", "late edit");
+        });
+        assert_eq!(first.code, 0, "{first}");
+        assert!(first.stdout.contains("changed at its source"), "{first}");
+        lab.assert_equal_truth(&[]);
+        assert_eq!(lab.read_text(source, "docs/0.md"), "late edit");
+        settle(&lab, &first);
+    }
+}
+
+#[test]
 fn cc_01_a_file_that_is_appended_to_is_complete_at_rest() {
     if !ready() {
         return;
