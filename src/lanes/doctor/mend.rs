@@ -170,12 +170,19 @@ mod tests {
     fn nothing_is_made_where_a_disk_should_be_mounted() {
         let at = Place::new("");
         fs::create_dir_all(at.path("disk/tree/docs")).unwrap();
-        let line = format!(
-            "# a disk\nUUID=1 {} ext4 defaults 0 2\n",
-            at.path("disk").display()
+        fs::create_dir_all(at.path("my disk")).unwrap();
+        let dir = at.path("").display().to_string();
+        let dir = dir.trim_end_matches('/');
+        let table = format!(
+            "# a disk\nUUID=1 {dir}/disk ext4 defaults 0 2\nUUID=2 {dir}/my\\040disk ext4 defaults 0 2\n"
         );
-        fs::write(at.path("fstab"), line).unwrap();
-        for (act, name) in [(marker(), "disk/tree"), (Act::Dir, "disk/state")] {
+        fs::write(at.path("fstab"), table).unwrap();
+        let offers = [
+            (marker(), "disk/tree"),
+            (Act::Dir, "disk/state"),
+            (Act::Dir, "my disk/state"),
+        ];
+        for (act, name) in offers {
             let why = at.mend(act, name).unwrap_err();
             assert!(why.contains("not mounted"), "{why}");
         }

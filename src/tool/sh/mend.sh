@@ -12,6 +12,8 @@ unmounted() { # PATH DIR: does PATH lie where the table of file systems has a di
   while read -r dev at _; do
     case $dev in '' | '#'*) continue ;; esac
     case $at in /?*) at=${at%/} ;; *) continue ;; esac
+    # Blanks stand in the table as their octal numbers.
+    case $at in *\\*) at=$(printf '%b.' "$at") at=${at%.} ;; esac
     case $1/ in "$at"/*) case ${on%/}/ in "$at"/*) ;; *) return 0 ;; esac ;; esac
   done <"$fstab"
   return 1
