@@ -21,7 +21,12 @@ fn main() {
             None => version,
         }
     );
-    println!("cargo::rerun-if-changed=.git/HEAD");
-    println!("cargo::rerun-if-changed=.git/refs/heads");
+    // A path that is not there would have everything built anew each time: a package has no git, and a worktree has it elsewhere.
+    for name in ["HEAD", "refs/heads"] {
+        let path = git(&["rev-parse", "--git-path", name]).filter(|_| own);
+        if let Some(path) = path.filter(|p| std::path::Path::new(p).exists()) {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
     println!("cargo::rerun-if-changed=build.rs");
 }
