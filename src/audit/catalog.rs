@@ -107,8 +107,11 @@ impl Store {
 
     /// The newest `limit` runs, newest first; older records are not even opened.
     pub fn newest(&self, limit: usize) -> Result<Vec<Summary>> {
-        let names = runs_by_name(self.runs())?.into_iter().rev().take(limit);
-        let summary = |run: String| match sketch(self.runs(), &run) {
+        self.newest_beside(limit, &[])
+    }
+
+    fn summary(&self, run: String) -> Option<Summary> {
+        match sketch(self.runs(), &run) {
             Ok(facts) => Some(Summary {
                 run,
                 facts: Some(facts),
@@ -121,8 +124,23 @@ impl Store {
                 facts: None,
                 damaged: Some(e.to_string()),
             }),
+        }
+    }
+
+    /// As [`Self::newest`], but what is known of closed runs already is not read again.
+    pub fn newest_beside(&self, limit: usize, known: &[Summary]) -> Result<Vec<Summary>> {
+        let names = runs_by_name(self.runs())?.into_iter().rev().take(limit);
+        let is_final = |s: &&Summary| s.facts.as_ref().is_none_or(|f| f.complete);
+        let known = |run: &str| {
+            known
+                .iter()
+                .filter(is_final)
+                .find(|s| s.run == run)
+                .cloned()
         };
-        Ok(names.filter_map(summary).collect())
+        Ok(names
+            .filter_map(|run| known(&run).or_else(|| self.summary(run)))
+            .collect())
     }
 
     /// The run that was asked for: by name, by a beginning of the name or of its last part, or `last`.

@@ -16,6 +16,7 @@ mod health;
 mod hold;
 mod init;
 mod librarian;
+mod live;
 mod logs;
 mod out;
 mod profile;

@@ -4,11 +4,13 @@
 //! standard output and nothing else does.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::args::{Color, Global};
 use super::render::Style;
+use crate::lanes::telling::Telling;
 use crate::model::progress::Progress;
 
 /// Decides about colour once, before anything is printed.
@@ -53,6 +55,11 @@ pub fn style(global: &Global, all: bool) -> Style {
 pub fn progress(global: &Global) -> Box<dyn Progress> {
     let wanted = !global.no_progress && !global.quiet && !global.json;
     super::progress::listener(std::io::stderr().is_terminal(), wanted)
+}
+
+/// The same for a run of the lanes, which a live view may look at from outside, too.
+pub fn told(global: &Global, state_dir: &Path, command: &str) -> Telling {
+    Telling::new(progress(global), state_dir, command)
 }
 
 /// Bytes of the result exactly as they are: a profile may hold any.

@@ -13,6 +13,7 @@ use crate::host::{policy_file, signals};
 use crate::lanes::flow::{self, Setup};
 use crate::lanes::publish::run::{self, Order};
 use crate::model::policy::{Publish as Section, Target};
+use crate::model::progress::Progress as _;
 use crate::model::record::Mode;
 use crate::model::text::{nearest, neutral};
 use crate::model::words::word;
@@ -86,7 +87,7 @@ impl Publish {
             ));
         }
         signals::listen();
-        let progress = out::progress(global);
+        let progress = out::told(global, &policy.site.state_dir, "publish");
         let repeat = self.repeat(global);
         let order = Order {
             policy: &policy,
@@ -96,7 +97,7 @@ impl Publish {
             rev: self.rev.as_deref(),
             force: self.force,
             allow: &global.allow,
-            progress: progress.as_ref(),
+            progress: &progress,
             again: self.again(&repeat),
             is_back: false,
             releases: Default::default(),

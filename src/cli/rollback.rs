@@ -65,7 +65,7 @@ impl Rollback {
             No::Unreadable(e) => Failure::failed(e.to_string()),
         })?;
         signals::listen();
-        let progress = out::progress(global);
+        let progress = out::told(global, &policy.site.state_dir, "rollback");
         let setup = Setup {
             policy: &policy,
             command: "rollback",
@@ -86,7 +86,7 @@ impl Rollback {
                 allow: &global.allow,
                 apply: self.apply,
                 force: self.force,
-                progress: progress.as_ref(),
+                progress: &progress,
                 run,
             };
             let mut all = job.logs();

@@ -121,7 +121,8 @@ fn list(store: &Store, limit: usize, style: &Style, as_json: bool) -> Result<(St
     Ok((text, exit::DONE))
 }
 
-fn row(run: &str, facts: &Facts) -> Vec<Cell> {
+/// One run of the list.
+pub fn row(run: &str, facts: &Facts) -> Vec<Cell> {
     let id = run.rsplit('-').next().unwrap_or(run);
     let mode = match facts.mode {
         Mode::DryRun => "dry",

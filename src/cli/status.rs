@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::Global;
 use super::failure::Failure;
+use super::live;
 use super::out;
 use super::render::status;
 use super::worker_state;
@@ -29,6 +30,9 @@ pub struct Status {
     /// Do not connect to any peer
     #[arg(long)]
     offline: bool,
+    /// A live screen of what is known here: lanes, the run under way, the last runs; keys for a dry run and for reading a run
+    #[arg(long)]
+    watch: bool,
 }
 
 /// How many of the newest runs are looked through for the last one of the lanes.
@@ -36,6 +40,9 @@ const NEWEST: usize = 50;
 
 impl Status {
     pub fn run(&self, global: &Global) -> Result<u8, Failure> {
+        if self.watch {
+            return live::run(global);
+        }
         let policy = policy_file::load(global.policy.as_deref())?;
         let store = Store::open(&policy.audit.dir).map_err(|e| Failure::failed(e.to_string()))?;
         let (lanes, lock) = match self.offline {
@@ -205,7 +212,7 @@ fn standings(policy: &Policy, store: &Store, applied: &[Summary]) -> Vec<Standin
 }
 
 /// A run of any lane that was carried out to its end.
-fn is_applied(s: &Summary) -> bool {
+pub fn is_applied(s: &Summary) -> bool {
     let facts = s.facts.as_ref();
     facts.is_some_and(|f| f.mode == Mode::Apply && f.complete)
 }

@@ -41,7 +41,7 @@ impl Wish<'_> {
     /// Runs, records and shows it; the exit code.
     pub fn run(self) -> Result<u8, Failure> {
         signals::listen();
-        let progress = out::progress(self.global);
+        let progress = out::told(self.global, &self.policy.site.state_dir, self.command);
         let setup = Setup {
             policy: self.policy,
             command: self.command,
@@ -61,7 +61,7 @@ impl Wish<'_> {
             allow: self.global.allow.clone(),
             wait: setup.wait,
             full: self.full,
-            progress: progress.as_ref(),
+            progress: &progress,
             kept: None,
         };
         let work = |run: &flow::Run| {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::host::files;
+use crate::host::{files, process};
 use crate::model::policy::Policy;
 use crate::model::worker_doc::WorkerDoc;
 
@@ -14,13 +14,24 @@ pub struct Worker {
 
 /// `None`: there never was one.
 pub fn read(policy: &Policy) -> Option<Worker> {
-    let dir = &policy.site.state_dir;
-    let bytes = files::read_bounded(&dir.join(WorkerDoc::FILE), 1 << 16).ok()?;
-    let doc = serde_json::from_slice(&bytes).ok()?;
-    Some(Worker {
-        doc,
-        alive: files::is_locked(&dir.join(WorkerDoc::LOCK)),
-    })
+    let doc = written(policy)?;
+    let alive = files::is_locked(&policy.site.state_dir.join(WorkerDoc::LOCK));
+    Some(Worker { doc, alive })
+}
+
+/// The same for who asks every second: the lock is left alone unless the process exists, so that asking never stands in the way
+/// of a worker that starts.
+pub fn read_by_process(policy: &Policy) -> Option<Worker> {
+    let doc = written(policy)?;
+    match doc.ended.is_none() && process::is_running(doc.pid) {
+        true => read(policy),
+        false => Some(Worker { doc, alive: false }),
+    }
+}
+
+fn written(policy: &Policy) -> Option<WorkerDoc> {
+    let file = policy.site.state_dir.join(WorkerDoc::FILE);
+    serde_json::from_slice(&files::read_bounded(&file, 1 << 16).ok()?).ok()
 }
 
 impl Worker {

@@ -195,6 +195,11 @@ fn signal(pid: u32, signal: rustix::process::Signal) -> io::Result<()> {
     }
 }
 
+/// Stops this process and its group, as Ctrl-Z does, until somebody lets it go on.
+pub fn suspend_self() {
+    let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+}
+
 /// This machine's name, without its domain.
 pub fn host_name() -> String {
     let name = rustix::system::uname()

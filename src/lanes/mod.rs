@@ -14,6 +14,7 @@ pub mod peers;
 pub mod publish;
 pub mod reach;
 pub mod service;
+pub mod telling;
 pub mod truth;
 pub mod undo;
 pub mod versions;

@@ -7,6 +7,7 @@ use crate::host::supervisor;
 use crate::lanes::flow::{self, Setup};
 use crate::lanes::kept::Kept;
 use crate::lanes::peers::{self, Carry};
+use crate::lanes::telling::Telling;
 use crate::model::path::RelPath;
 use crate::model::policy::Policy;
 use crate::model::progress::Progress;
@@ -48,6 +49,7 @@ pub fn cycle(
         is_check: false,
         repeat: Vec::new(),
     };
+    let progress = Telling::new(Box::new(Fed), &policy.site.state_dir, "full");
     let order = peers::Order {
         policy,
         peers: policy
@@ -62,7 +64,7 @@ pub fn cycle(
         allow: order.allow.clone(),
         wait: Duration::ZERO,
         full: false,
-        progress: &Fed,
+        progress: &progress,
         kept,
     };
     if let Some(kept) = kept {

@@ -15,6 +15,7 @@
 
 mod gate;
 mod procs;
+mod pty;
 mod run;
 mod snapshot;
 mod sshd;
@@ -25,6 +26,7 @@ mod world;
 
 pub use gate::{At, Gate};
 pub use procs::{Proc, alive, processes, signal};
+pub use pty::Pty;
 pub use run::{Output, Running, wait_until};
 pub use snapshot::{Entry, Kind, Snapshot, truth_difference};
 pub use sshd::Sshd;

@@ -3,6 +3,7 @@
 pub mod conflicts;
 pub mod doctor;
 mod fold;
+pub mod live;
 mod logs;
 mod paint;
 mod publish;

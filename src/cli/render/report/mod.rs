@@ -17,6 +17,7 @@ use crate::model::record::{ChangeDoc, Lane, Mode, Outcome, Record, ResultWord};
 use crate::model::streak::Streak;
 use crate::model::text::{age, count, neutral, size};
 use crate::model::time::rfc3339;
+use crate::model::verdict::{Known, Level, Verdict, verdict as judged};
 use crate::model::worker_doc::WorkerDoc;
 
 pub struct Facts<'a> {
@@ -118,46 +119,24 @@ fn before(f: &Facts, at: Option<&str>) -> String {
 /// The first line. What is fine when the page is written may be overdue when it is read: without a script it says until when it
 /// holds, with one it looks at the clock.
 fn verdict(f: &Facts) -> String {
-    let most = chrono::Duration::from_std(f.most).unwrap_or_default();
-    let due = |s: &Standing| s.last_success.as_deref().and_then(time).map(|at| at + most);
-    // A fan-out goes out when somebody sends it; only the lanes of the timer grow old.
-    let timed = || f.standings.iter().filter(|s| s.lane != "publish");
-    let never: Vec<&Standing> = timed().filter(|s| s.last_success.is_none()).collect();
-    let failing: Vec<&Standing> = f.standings.iter().filter(|s| s.since.is_some()).collect();
-    let until = timed().filter_map(due).min();
-    let open = f
-        .conflicts
-        .iter()
-        .filter(|c| c.state == State::Open)
-        .count();
-    let mut why = Vec::new();
-    why.extend(failing.iter().map(|s| {
-        let outcome = s.last.as_ref().map_or("failed", |l| l.outcome.word());
-        format!("{} of {} {outcome}", s.lane, s.subject)
-    }));
-    why.extend(
-        never
-            .iter()
-            .filter(|s| s.since.is_none())
-            .map(|s| format!("{} of {} has never succeeded", s.lane, s.subject)),
-    );
-    if open > 0 {
-        why.push(format!("{} for a person", count(open, "conflict")));
-    }
-    if let Some((false, doc)) = &f.worker
-        && doc.ended.is_none()
-    {
-        why.push("the worker died".into());
-    }
-    let overdue = until.is_some_and(|u| u < f.now);
-    if overdue {
-        why.push("no success for three turns".into());
-    }
-    let (class, word) = match (why.is_empty(), failing.is_empty() && !overdue) {
-        (true, _) if f.standings.is_empty() => ("look", "Nothing is set up yet.".to_owned()),
-        (true, _) => ("good", "Everything is fine.".to_owned()),
-        (false, true) => ("look", format!("Look at this: {}.", why.join("; "))),
-        (false, false) => ("bad", format!("Not fine: {}.", why.join("; "))),
+    let open = f.conflicts.iter().filter(|c| c.state == State::Open);
+    let died = |w: &(bool, WorkerDoc)| !w.0 && w.1.ended.is_none();
+    let Verdict {
+        level,
+        words,
+        until,
+        overdue,
+    } = judged(&Known {
+        now: f.now,
+        most: f.most,
+        standings: &f.standings,
+        open: open.count(),
+        worker_died: f.worker.as_ref().is_some_and(died),
+    });
+    let class = match level {
+        Level::Good => "good",
+        Level::Look => "look",
+        Level::Bad => "bad",
     };
     let mut out = format!(
         "<p id=\"verdict\" class=\"{class}\" role=\"status\"{}>{}</p>\n",
@@ -165,7 +144,7 @@ fn verdict(f: &Facts) -> String {
             Some(until) => format!(" data-until=\"{}\"", rfc3339(until)),
             None => String::new(),
         },
-        esc(&word)
+        esc(&words)
     );
     let _ = write!(
         out,
