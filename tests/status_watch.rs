@@ -3,7 +3,7 @@
 
 mod lab;
 
-use lab::{Lab, Pty, Side, need, wait_until};
+use lab::{At, Lab, Pty, Side, need, wait_until};
 use rustix::process::Signal;
 
 /// A host with one applied run, and its live screen.
@@ -56,6 +56,33 @@ fn it_shows_lanes_and_runs_takes_keys_and_gives_the_terminal_back() {
         text.lines()
             .any(|l| l.contains("Peers and targets") && l.contains("Last 3 runs"))
     });
+    pty.press("q");
+    assert_eq!(pty.ended(), 0);
+}
+
+#[test]
+fn a_run_under_way_is_seen_until_it_is_over() {
+    if !need(&["unison"]) {
+        return;
+    }
+    let lab = Lab::builder().without_sshd().injectable().build();
+    lab.local_policy("");
+    lab.write(Side::Laptop, "docs/a.md", "a");
+    let gate = lab.gate(Side::Laptop, At::Start);
+    let run = lab.spawn(&["full", "--apply"]);
+    gate.wait();
+    let mut pty = live(&lab);
+    pty.sees("full is running (process");
+    pty.sees("asking the engine");
+    // The dry run meets the other's lock; the screen goes on.
+    pty.press("d");
+    pty.sees("locked");
+    gate.open();
+    run.wait().expect(0);
+    wait_until("nothing is running any more", || {
+        !pty.text().contains("is running")
+    });
+    pty.sees("in sync");
     pty.press("q");
     assert_eq!(pty.ended(), 0);
 }
