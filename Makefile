@@ -4,8 +4,8 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
-SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh docs/picture.sh tests/sdbox/host.sh
-BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh bench/soak.sh bench/watch.sh bench/pair.sh
+SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh packaging/homebrew.sh docs/picture.sh tests/sdbox/host.sh
+BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh bench/soak.sh bench/watch.sh bench/pair.sh bench/screens.sh
 
 .PHONY: help demo test lint bench build package picture clean
 
@@ -15,7 +15,7 @@ help:
 	@echo "make lint   formatting and clippy, warnings are errors"
 	@echo "make bench  time and memory of 'truth --apply' against plain unison over the same ssh"
 	@echo "make build  target/release/ubos-sync"
-	@echo "make package  a Debian package and a tarball in target/packages/"
+	@echo "make package  a Debian package, a tarball and a Homebrew formula in target/packages/"
 	@echo "make picture  docs/plan.svg, the README's picture, from what the program prints"
 	@echo "make clean  removes target/"
 
@@ -43,6 +43,7 @@ bench:
 	bench/logs.sh target/release/ubos-sync
 	bench/publish.sh target/release/ubos-sync
 	bench/rollback.sh target/release/ubos-sync
+	bench/screens.sh target/release/ubos-sync
 
 build:
 	.ci/ensure-tools build
@@ -50,6 +51,8 @@ build:
 
 package: build
 	packaging/build.sh target/release/ubos-sync target/packages
+	git archive --format=tar.gz --prefix=ubos-sync/ -o target/packages/ubos-sync-source.tar.gz HEAD
+	packaging/homebrew.sh target/packages/ubos-sync-source.tar.gz >target/packages/ubos-sync.rb
 
 picture:
 	.ci/ensure-tools demo

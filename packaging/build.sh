@@ -4,7 +4,7 @@
 #   packaging/build.sh PROGRAM OUT-DIR
 #
 # Both hold the program, a manual page for each command, completions for bash, zsh and fish, the unit templates and the example
-# policies. The package asks for what the program drives: unison, rsync and ssh.
+# policies and the schemas. The package asks for what the program drives: unison, rsync and ssh.
 set -eu
 
 program=${1:?the program}
@@ -29,7 +29,7 @@ umask 022
 
 # The tree as it lies below /usr.
 root=$scratch/ubos-sync-$version
-mkdir -p "$root/bin" "$root/share/man/man1" "$root/share/doc/ubos-sync/examples/systemd" \
+mkdir -p "$root/bin" "$root/share/man/man1" "$root/share/doc/ubos-sync/examples/systemd" "$root/share/doc/ubos-sync/schema" \
     "$root/share/bash-completion/completions" "$root/share/zsh/vendor-completions" "$root/share/fish/vendor_completions.d"
 cp "$program" "$root/bin/ubos-sync"
 strip "$root/bin/ubos-sync" 2>/dev/null || true
@@ -40,6 +40,7 @@ for page in "$scratch/man"/*.1; do gzip -9n <"$page" >"$root/share/man/man1/$(ba
 "$program" completions zsh >"$root/share/zsh/vendor-completions/_ubos-sync"
 "$program" completions fish >"$root/share/fish/vendor_completions.d/ubos-sync.fish"
 cp "$here"/profiles/*.toml "$root/share/doc/ubos-sync/examples/"
+cp "$here"/schema/*.json "$root/share/doc/ubos-sync/schema/"
 cp "$here"/systemd/* "$root/share/doc/ubos-sync/examples/systemd/"
 cp "$here/README.md" "$here/ARCHITECTURE.md" "$root/share/doc/ubos-sync/"
 find "$root" -type f ! -path '*/bin/*' -exec chmod 644 {} +

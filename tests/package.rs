@@ -11,6 +11,62 @@ fn text(command: &mut Command) -> String {
 }
 
 #[test]
+fn the_formula_for_homebrew_is_of_this_version_and_of_that_tarball() {
+    use sha2::Digest as _;
+    let dir = tempfile::tempdir().unwrap();
+    let tarball = dir.path().join("source.tar.gz");
+    std::fs::write(&tarball, "the source").unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/homebrew.sh");
+    let ask = |url: &str| {
+        let mut command = Command::new("sh");
+        command
+            .arg(&script)
+            .arg(&tarball)
+            .arg(url)
+            .output()
+            .unwrap()
+    };
+    let out = ask("https://example.org/ubos-sync.tar.gz");
+    let formula = String::from_utf8(out.stdout).unwrap();
+    let sum: String = sha2::Sha256::digest("the source")
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    for line in [
+        "url \"https://example.org/ubos-sync.tar.gz\"",
+        &format!("version \"{}\"", env!("CARGO_PKG_VERSION")),
+        &format!("desc \"{}\"", env!("CARGO_PKG_DESCRIPTION")),
+        &format!("sha256 \"{sum}\""),
+        "license \"MIT\"",
+        "depends_on \"unison\"",
+        "depends_on \"rsync\"",
+    ] {
+        assert!(
+            formula.lines().any(|l| l.trim() == line),
+            "{line}: {formula}"
+        );
+    }
+    let words = |all: &[&str]| {
+        let first = |l: &&str| all.contains(&l.split_whitespace().next().unwrap_or(""));
+        formula.lines().filter(first).count()
+    };
+    assert_eq!(
+        words(&["class", "def", "test"]),
+        words(&["end"]),
+        "{formula}"
+    );
+    let file = dir.path().join("ubos-sync.rb");
+    std::fs::write(&file, &formula).unwrap();
+    if let Ok(judged) = Command::new("ruby").arg("-c").arg(&file).output() {
+        let said = String::from_utf8_lossy(&judged.stderr).into_owned();
+        assert!(judged.status.success(), "{said}");
+    }
+    // A URL is text in a formula, not code.
+    assert_eq!(ask("https://x/\"; system \"id").status.code(), Some(2));
+    assert_eq!(ask("https://x/#{1}").status.code(), Some(2));
+}
+
+#[test]
 fn the_packages_hold_what_a_user_needs_and_a_judge_finds_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/build.sh");
@@ -33,6 +89,7 @@ fn the_packages_hold_what_a_user_needs_and_a_judge_finds_no_error() {
         "/bin/ubos-sync",
         "man1/ubos-sync-truth.1.gz",
         "examples/federation.toml",
+        "schema/ubos-sync.schema.json",
         "/LICENSE",
         "/LICENSE.gitleaks",
     ] {
