@@ -121,54 +121,6 @@ fn shown(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// Every table of the schema with its keys, as `[a.b]` would name it.
-    fn tables(name: &str, schema: &serde_json::Value, all: &mut Vec<(String, Vec<String>)>) {
-        let Some(properties) = schema["properties"].as_object() else {
-            return;
-        };
-        all.push((name.to_owned(), properties.keys().cloned().collect()));
-        for (key, value) in properties {
-            let below = if name.is_empty() {
-                key.clone()
-            } else {
-                format!("{name}.{key}")
-            };
-            tables(&below, value, all);
-            tables(&below, &value["items"], all);
-        }
-    }
-
-    #[test]
-    fn the_schema_for_editors_knows_exactly_the_keys_that_the_policy_has() {
-        let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
-        let mut all = Vec::new();
-        tables("", &schema, &mut all);
-        let env = policy::Env::default();
-        let read = |text: String| policy::read(text.as_bytes(), Path::new("/p.toml"), &env);
-        for (table, keys) in all.iter().filter(|(t, _)| !t.is_empty()) {
-            let is_array = ["peer", "peer.log", "publish.target"].contains(&table.as_str());
-            let header = if is_array {
-                format!("[[{table}]]")
-            } else {
-                format!("[{table}]")
-            };
-            let parent = if table == "peer.log" {
-                "[[peer]]\n"
-            } else {
-                ""
-            };
-            let body: String = keys.iter().map(|k| format!("{k} = nan\n")).collect();
-            let faults = read(format!("{parent}{header}\n{body}")).unwrap_err();
-            let unknown: Vec<_> = faults
-                .iter()
-                .filter(|f| f.reason.contains("unknown"))
-                .collect();
-            assert!(unknown.is_empty(), "{unknown:?}");
-            let wrong = faults.iter().filter(|f| f.text == "nan").count();
-            assert_eq!(wrong, keys.len(), "[{table}]: {faults:?}");
-        }
-    }
-
     #[test]
     fn the_starter_is_a_sound_policy() {
         let env = policy::Env {

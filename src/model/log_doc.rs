@@ -8,6 +8,7 @@ use super::record::Outcome;
 
 /// What is, or was, to be done with a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     #[default]
@@ -39,6 +40,7 @@ impl Action {
 
 /// One log of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LogLane {
     pub peer: String,
     /// As the policy or the peer names it (a member of a glob by its own name).

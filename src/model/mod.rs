@@ -43,3 +43,6 @@ pub mod verdict;
 pub mod walk;
 pub mod words;
 pub mod worker_doc;
+
+#[cfg(test)]
+mod schema_tests;

@@ -8,6 +8,7 @@ use super::record::{ChangeDoc, LeftDoc, Outcome};
 
 /// One target of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PublishLane {
     pub target: String,
     pub outcome: Outcome,

@@ -13,6 +13,7 @@ pub const SCHEMA: u32 = 1;
 
 /// How a run, or one lane of it, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     InSync,
@@ -33,6 +34,7 @@ pub enum Outcome {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     DryRun,
@@ -51,6 +53,7 @@ impl Mode {
 
 /// One run, whole. Opened incomplete before the first effect, closed on every way out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Record {
     pub schema: u32,
     /// `20251007T120000Z-truth-1a2b3c`
@@ -121,6 +124,7 @@ impl Record {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Who {
     pub user: String,
     pub host: String,
@@ -131,6 +135,7 @@ pub struct Who {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PolicyRef {
     pub file: String,
     pub digest: String,
@@ -138,6 +143,7 @@ pub struct PolicyRef {
 
 /// One lane of a run with one peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "lane", rename_all = "lowercase")]
 pub enum Lane {
     Truth(TruthLane),

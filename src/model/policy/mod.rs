@@ -28,4 +28,6 @@ pub use types::*;
 pub use values::{parse_duration, show_duration};
 
 #[cfg(test)]
+mod shape_tests;
+#[cfg(test)]
 mod tests;
