@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const MANAGERS: [&str; 5] = ["apt-get", "dnf", "pacman", "apk", "brew"];
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 17] = [
     "cc",
     "unison",
     "rsync",
@@ -26,6 +26,8 @@ const PROGRAMS: [&str; 15] = [
     "nsenter",
     "ip",
     "chromium",
+    "zsh",
+    "fish",
 ];
 
 /// A machine with everything installed, until something is taken away.

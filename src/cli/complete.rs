@@ -1,4 +1,4 @@
-//! What a shell may complete beyond words of ours: peers, targets, logs, runs and conflicts of the policy that is found.
+//! What a shell may complete beyond words of ours: peers, targets, logs, runs, plans, conflicts and paths of the policy that is found.
 //!
 //! Invariant: nothing here fails or says anything; where nothing is known, nothing is offered. Nobody is connected to.
 
@@ -8,10 +8,11 @@ use clap_complete::CompletionCandidate;
 use clap_complete::engine::ArgValueCompleter;
 
 use crate::audit::store::Store;
-use crate::host::policy_file;
+use crate::host::{files, plain_files, policy_file};
 use crate::model::conflict::{State, conflicts as told};
 use crate::model::policy::Policy;
-use crate::model::record::Record;
+use crate::model::record::{Mode, Record};
+use crate::model::text::count;
 
 /// Runs and records that are looked at: a person waits for the answer.
 const NEWEST: usize = 50;
@@ -52,6 +53,50 @@ pub fn runs() -> ArgValueCompleter {
                 (s.run, said)
             });
             last.chain(runs).collect()
+        })
+    })
+}
+
+/// Plans of the newest dry runs, which an apply can be tied to.
+pub fn plans() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        offer(typed, |p| {
+            let store = Store::open(&p.audit.dir).ok();
+            let newest = store.and_then(|s| s.newest(NEWEST).ok());
+            let facts = newest.into_iter().flatten().filter_map(|s| s.facts);
+            let dry = facts.filter(|f| f.mode == Mode::DryRun);
+            dry.filter_map(|f| {
+                let said = format!("{}, {}", f.started, count(f.changes, "change"));
+                Some((f.plan?, said))
+            })
+            .collect()
+        })
+    })
+}
+
+/// What lies in the local replica: paths start there, wherever the shell is.
+pub fn paths() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let word = typed.to_str().unwrap_or_default();
+        let dir = word.rfind('/').map_or("", |slash| &word[..=slash]);
+        let wants_hidden = word[dir.len()..].starts_with('.');
+        offer(typed, |p| {
+            let place = p.site.root.join(dir);
+            let names = files::names(&place).unwrap_or_default();
+            let names = names.iter().filter_map(|n| n.to_str());
+            let shown = names.filter(|n| wants_hidden || !n.starts_with('.'));
+            let mut all: Vec<_> = shown
+                .map(|name| {
+                    let end = if plain_files::leads_to_dir(&place.join(name)) {
+                        "/"
+                    } else {
+                        ""
+                    };
+                    (format!("{dir}{name}{end}"), String::new())
+                })
+                .collect();
+            all.sort();
+            all
         })
     })
 }

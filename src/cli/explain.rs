@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::args::Global;
+use super::complete;
 use super::failure::Failure;
 use super::out;
 use crate::audit::store::Store;
@@ -22,6 +23,7 @@ use crate::model::rules::Verdict;
 #[derive(Debug, Args)]
 pub struct Explain {
     /// Relative to the local root, or absolute; a trailing slash means a directory
+    #[arg(add = complete::paths())]
     path: PathBuf,
 }
 

@@ -26,7 +26,7 @@ pub struct Full {
     #[arg(long)]
     dry_run_logs: bool,
     /// Apply truth only if its plan is still this one
-    #[arg(long, value_name = "ID", requires = "apply")]
+    #[arg(long, value_name = "ID", requires = "apply", add = complete::plans())]
     plan: Option<String>,
     /// Exit with 7 when a dry run found something to do
     #[arg(long)]

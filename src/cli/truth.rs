@@ -26,10 +26,10 @@ pub struct Truth {
     #[arg(long, conflicts_with = "apply")]
     dry_run: bool,
     /// Apply only if the plan is still this one
-    #[arg(long, value_name = "ID", requires = "apply")]
+    #[arg(long, value_name = "ID", requires = "apply", add = complete::plans())]
     plan: Option<String>,
     /// Only these paths and what is below them (repeatable)
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1.., add = complete::paths())]
     path: Vec<std::ffi::OsString>,
     /// Exit with 7 when a dry run found pending changes
     #[arg(long)]
