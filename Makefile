@@ -27,7 +27,8 @@ demo:
 test:
 	.ci/ensure-tools test
 	.ci/ensure-gitleaks
-	$(CARGO) test
+	# The tests wait for other programs a good part of their time: one more at once than there are cores.
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(getconf _NPROCESSORS_ONLN) + 1))} $(CARGO) test
 
 lint:
 	$(CARGO) fmt --check
