@@ -23,12 +23,13 @@ if command -v sha256sum >/dev/null 2>&1; then
 else
     sum=$(shasum -a 256 <"$tarball" | cut -d' ' -f1)
 fi
+homepage=$(value homepage)
 # Homebrew wants no article, no full stop and not the formula's name in its description.
 cat <<FORMULA
 class UbosSync < Formula
   desc "$(value description)"
-  homepage "$url"
-  url "$url"
+${homepage:+  homepage "$homepage"
+}  url "$url"
   version "$(value version)"
   sha256 "$sum"
   license "$(value license)"

@@ -112,6 +112,9 @@ fn cc_02_a_late_edit_of_the_source_travels_and_is_no_failure() {
         assert!(first.stdout.contains("changed at its source"), "{first}");
         lab.assert_equal_truth(&[]);
         assert_eq!(lab.read_text(source, "docs/0.md"), "late edit");
+        // What was carried is on record as it was carried: nobody has edited it since.
+        lab.run(&["rollback", "last", "--apply"]).expect(0);
+        lab.run(&["release", "balaur"]).expect(0);
         settle(&lab, &first);
     }
 }

@@ -278,23 +278,32 @@ impl World {
     }
 }
 
+/// Two pairs at once, half of the rounds in each.
 fn rounds(kills: bool) {
     let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse::<u64>().ok());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = number("UBOS_SEED").unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs());
+    let all = number("UBOS_TORTURE").unwrap_or(40);
+    std::thread::scope(|s| {
+        for (half, rounds) in [(0, all.div_ceil(2)), (1, all / 2)] {
+            s.spawn(move || some_rounds(kills, seed, half, rounds));
+        }
+    });
+}
+
+fn some_rounds(kills: bool, seed: u64, half: u64, rounds: u64) {
     let Some(lab) = pair_with(Lab::builder(), "[snapshots]\nkeep = 40\n") else {
         return;
     };
-    eprintln!("seed {seed}");
     let mut world = World {
         lab,
-        dice: Dice(seed | 1),
+        dice: Dice((seed | 1) ^ (half << 40)),
         serial: 0,
         did: Vec::new(),
     };
     pair::sync(&world.lab);
-    for round in 0..number("UBOS_TORTURE").unwrap_or(40) {
-        eprintln!("round {round}, UBOS_SEED={seed}");
+    for round in 0..rounds {
+        eprintln!("half {half}, round {round}, UBOS_SEED={seed}");
         world.round(kills);
     }
 }

@@ -84,7 +84,10 @@ pub fn paths() -> ArgValueCompleter {
             let place = p.site.root.join(dir);
             let names = files::names(&place).unwrap_or_default();
             let names = names.iter().filter_map(|n| n.to_str());
-            let shown = names.filter(|n| wants_hidden || !n.starts_with('.'));
+            // Before anything is asked of them: a directory may have a hundred thousand names.
+            let begun = &word[dir.len()..];
+            let shown =
+                names.filter(|n| n.starts_with(begun) && (wants_hidden || !n.starts_with('.')));
             let mut all: Vec<_> = shown
                 .map(|name| {
                     let end = if plain_files::leads_to_dir(&place.join(name)) {

@@ -54,13 +54,17 @@ impl Status {
         let applied: Vec<Summary> = newest.into_iter().filter(is_applied).collect();
         let last = applied.first();
         let mut doc = self.document(&policy, &lanes, lock.as_deref(), last);
-        doc["lanes"] = json!(standings(&policy, &store, &applied));
+        let standings = standings(&policy, &store, &applied);
+        doc["lanes"] = json!(standings);
         doc["now"] = json!(crate::model::time::rfc3339(clock::now()));
         doc["streak"] = json!(memory::streak(&policy));
         let units = installed::all(&policy);
         if doc["next_run"].is_null() {
             let mut next = units.iter().filter_map(|u| u.told.next_run.as_ref());
             doc["next_run"] = json!(next.next());
+        }
+        if doc["overdue"].is_null() {
+            doc["overdue"] = json!(is_timer_late(&policy, &units, &standings));
         }
         doc["service"] = json!(units);
         if global.json {
@@ -170,6 +174,21 @@ fn is_overdue(policy: &Policy, worker: &worker_state::Worker) -> bool {
     let at = chrono::DateTime::parse_from_rfc3339(since).map(|at| at.to_utc());
     let age = at.ok().and_then(|at| (clock::now() - at).to_std().ok());
     !worker.alive || age.is_none_or(|age| age.as_secs() > most)
+}
+
+/// A timer that is on is overdue by the same measure; `None`: no timer is.
+fn is_timer_late(
+    policy: &Policy,
+    units: &[installed::Standing],
+    standings: &[Standing],
+) -> Option<bool> {
+    let on =
+        |u: &&installed::Standing| u.mode == "timer" && u.applies && u.told.enabled == Some(true);
+    let late = |u: &installed::Standing| {
+        let most = Duration::from_secs(u.interval_seconds) * 3 + policy.schedule.jitter;
+        overview::is_late(standings, &u.lane, most, clock::now())
+    };
+    units.iter().filter(on).map(late).reduce(|a, b| a || b)
 }
 
 fn lane(lane: &Lane) -> Value {

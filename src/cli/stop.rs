@@ -55,7 +55,7 @@ impl Stop {
         let mut killed = Vec::new();
         let ended = match self.now {
             false => wait(&locks, start, global.wait.unwrap_or(PATIENCE)),
-            true => insist(&locks, start, &mut killed)?,
+            true => insist(&locks, start, &asked, &mut killed)?,
         };
         let code = if ended { exit::DONE } else { exit::FAILED };
         if global.json {
@@ -67,11 +67,13 @@ impl Stop {
             out::line("nothing is running");
         } else if ended {
             if !killed.is_empty() {
-                out::line("it did not listen, and was killed");
+                out::line(
+                    "it did not listen, and was killed; a service manager that keeps it starts it again: ubos-sync service disable",
+                );
             }
             let word = match self.now {
                 true => {
-                    "ended; what was under way is marked as interrupted, and the next run goes on from there: ubos-sync runs list"
+                    "ended; what was under way broke off, and the next run goes on from there: ubos-sync full"
                 }
                 false => "ended; what was done is in the records: ubos-sync runs list",
             };
@@ -91,8 +93,12 @@ impl Stop {
 
 /// Until nobody holds any of the locks. Whether that came in time.
 fn wait(locks: &[PathBuf], start: Instant, most: Duration) -> bool {
+    wait_for(start, most, || !locks.iter().any(|l| files::is_locked(l)))
+}
+
+fn wait_for(start: Instant, most: Duration, mut is_over: impl FnMut() -> bool) -> bool {
     loop {
-        if !locks.iter().any(|l| files::is_locked(l)) {
+        if is_over() {
             return true;
         }
         if start.elapsed() >= most {
@@ -102,22 +108,28 @@ fn wait(locks: &[PathBuf], start: Instant, most: Duration) -> bool {
     }
 }
 
-/// Asks again, and in the end no more.
-fn insist(locks: &[PathBuf], start: Instant, killed: &mut Vec<u32>) -> Result<bool, Failure> {
+/// Asks those again that were asked, and in the end no more. Who has come since is nobody that was meant.
+fn insist(
+    locks: &[PathBuf],
+    start: Instant,
+    asked: &[u32],
+    killed: &mut Vec<u32>,
+) -> Result<bool, Failure> {
+    let holding = || -> Vec<u32> {
+        let held = locks.iter().filter_map(|l| holder(l).ok().flatten());
+        held.map(|h| h.pid).filter(|p| asked.contains(p)).collect()
+    };
     let mut patience = SECOND;
-    while !wait(locks, start, patience) {
+    while !wait_for(start, patience, || holding().is_empty()) {
         if patience > LAST * 2 {
             return Ok(false);
         }
-        for lock in locks {
-            let Some(holder) = holder(lock)? else {
-                continue;
-            };
+        for pid in holding() {
             if patience < LAST {
-                ask(holder.pid)?;
-            } else if !killed.contains(&holder.pid) {
-                process::kill(holder.pid).map_err(|e| cannot(holder.pid, &e))?;
-                killed.push(holder.pid);
+                ask(pid)?;
+            } else if !killed.contains(&pid) {
+                process::kill(pid).map_err(|e| cannot(pid, &e))?;
+                killed.push(pid);
             }
         }
         patience += Duration::from_millis(400);

@@ -7,6 +7,7 @@ use crate::host::{clock, credentials, files, messenger};
 use crate::lanes::truth::hosts::held_here;
 use crate::model::metrics::{self, Around};
 use crate::model::notice::{Notice, notices};
+use crate::model::overview;
 use crate::model::policy::{Event, Notify, Policy};
 use crate::model::record::{Mode, Outcome, Record};
 use crate::tool::units;
@@ -25,7 +26,7 @@ pub fn tell(policy: &Policy, store: &Store, record: &Record) -> Vec<String> {
         return troubles;
     }
     if let Some(file) = &policy.metrics_textfile {
-        let before = files::read_bounded(file, 1 << 20).unwrap_or_default();
+        let before = files::read_bounded(file, 64 << 20).unwrap_or_default();
         let before = String::from_utf8_lossy(&before).into_owned();
         let text = metrics_of(policy, record, &before);
         if let Err(e) = files::write_atomic(file, text.as_bytes(), files::Sync::Content) {
@@ -56,9 +57,14 @@ pub fn tell(policy: &Policy, store: &Store, record: &Record) -> Vec<String> {
 }
 
 fn metrics_of(policy: &Policy, record: &Record, before: &str) -> String {
-    let peers = policy.peers.iter().map(|p| p.name.as_str());
-    let targets = policy.publish.iter().flat_map(|p| &p.targets);
-    let subjects: Vec<&str> = peers.chain(targets.map(|t| t.name.as_str())).collect();
+    let wanted = overview::wanted(policy);
+    let lanes: Vec<(&str, &str)> = wanted
+        .iter()
+        .map(|(subject, lane)| {
+            let lane = if *lane == "logs" { "log" } else { lane };
+            (lane, subject.as_str())
+        })
+        .collect();
     let held: Vec<(&str, bool)> = policy
         .peers
         .iter()
@@ -66,7 +72,7 @@ fn metrics_of(policy: &Policy, record: &Record, before: &str) -> String {
         .collect();
     let around = Around {
         at: clock::now().timestamp(),
-        subjects: &subjects,
+        lanes: &lanes,
         held: &held,
         version: env!("CARGO_PKG_VERSION"),
     };

@@ -91,7 +91,11 @@ impl Sheet {
 
 impl Drop for Sheet {
     fn drop(&mut self) {
-        if self.lock().written.is_some() {
+        // A run that waited for this one may have begun to tell of itself meanwhile.
+        let told = files::read_bounded(&self.file, 1 << 20).unwrap_or_default();
+        let is_ours = serde_json::from_slice::<UnderWay>(&told)
+            .is_ok_and(|doc| doc.pid == std::process::id());
+        if self.lock().written.is_some() && is_ours {
             let _ = files::remove_file(&self.file);
         }
     }

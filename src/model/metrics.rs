@@ -13,8 +13,8 @@ use super::record::{Lane, Outcome, Record};
 pub struct Around<'a> {
     /// When the run ended, in seconds.
     pub at: i64,
-    /// Peers and targets of the policy.
-    pub subjects: &'a [&'a str],
+    /// Every lane of the policy (`truth`, `log` or `publish`) with its peer or target.
+    pub lanes: &'a [(&'a str, &'a str)],
     /// Each peer, and whether nothing moves there until a person lets it go.
     pub held: &'a [(&'a str, bool)],
     pub version: &'a str,
@@ -114,6 +114,16 @@ fn label(text: &str) -> String {
 /// The lines after one run. `before` are the lines of the file that they replace.
 pub fn lines(record: &Record, around: &Around, before: &str) -> String {
     let mut all = parse(before, around);
+    // Logs that were looked at are all that there are: a member of a pattern that went away is no lane any more.
+    let logs = || record.lanes.iter().filter(|l| matches!(l, Lane::Log(_)));
+    for seen in logs().filter(|l| is_good(l.outcome())) {
+        let of_peer = format!("lane=\"log\",peer=\"{}\",", label(seen.subject()));
+        let there: HashSet<String> = logs().map(labels).collect();
+        all.retain(|(_, own), _| {
+            let own = own.split(",direction=").next().unwrap_or_default();
+            !own.starts_with(&of_peer) || there.contains(own)
+        });
+    }
     let mut set = |family: &str, labels: String, value: f64| {
         all.insert((family.to_owned(), labels), value);
     };
@@ -151,9 +161,9 @@ pub fn lines(record: &Record, around: &Around, before: &str) -> String {
         };
         set("lane_changes", labels.clone(), changes);
         let Lane::Truth(truth) = lane else { continue };
-        set("lane_left", labels, truth.left.len() as f64);
         // A look at some paths, or none at all, says nothing of the others.
         if good && !truth.limited {
+            set("lane_left", labels, truth.left.len() as f64);
             let open = truth.left.iter().filter(|l| l.conflict).count();
             let peer = format!("peer=\"{}\"", label(&truth.peer));
             set("conflicts_open", peer, open as f64);
@@ -201,17 +211,22 @@ fn labels(lane: &Lane) -> String {
 /// The series of a file that still mean something.
 fn parse(text: &str, around: &Around) -> BTreeMap<Key, f64> {
     let families: HashSet<&str> = FAMILIES.iter().map(|f| f.0).collect();
-    let known: Vec<String> = around
-        .subjects
-        .iter()
-        .map(|s| format!("peer=\"{}\"", label(s)))
-        .collect();
+    let mut known: Vec<String> = Vec::new();
+    for (lane, subject) in around.lanes {
+        let peer = format!("peer=\"{}\"", label(subject));
+        known.push(format!("lane=\"{lane}\",{peer}"));
+        known.push(peer);
+    }
+    let is_of = |labels: &str, known: &String| {
+        labels
+            .strip_prefix(known.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
+    };
     let line = |line: &str| {
         let (family, rest) = line.strip_prefix("ubos_sync_")?.split_once('{')?;
         // A value never holds a brace, a label may.
         let (labels, value) = rest.rsplit_once("} ")?;
-        let lives =
-            !labels.contains("peer=\"") || known.iter().any(|k| labels.contains(k.as_str()));
+        let lives = !labels.contains("peer=\"") || known.iter().any(|k| is_of(labels, k));
         // Of the version only the present one counts.
         (lives && families.contains(family) && family != "build_info").then_some(())?;
         Some(((family.to_owned(), labels.to_owned()), value.parse().ok()?))
@@ -251,7 +266,7 @@ mod tests {
         record.lanes.push(lane);
         let around = Around {
             at,
-            subjects: &[PEER],
+            lanes: &[("truth", PEER), ("log", PEER)],
             held: &[(PEER, false)],
             version: "1.2.3",
         };
@@ -340,8 +355,47 @@ mod tests {
 
     #[test]
     fn a_peer_that_left_the_policy_leaves_the_file_too() {
-        let before = "ubos_sync_lane_success{lane=\"truth\",peer=\"gone\"} 1\nubos_sync_odd{x=\"1\"} 1\nrubbish\n";
+        let before = "ubos_sync_lane_success{lane=\"truth\",peer=\"gone\"} 1\nubos_sync_odd{x=\"1\"} 1\nrubbish\n\
+            ubos_sync_lane_success{lane=\"publish\",peer=\"a\\\"b\"} 0\n";
         let text = after(Lane::Truth(truth(Outcome::InSync)), 1, before);
-        assert!(!text.contains("gone") && !text.contains("odd") && !text.contains("rubbish"));
+        for gone in ["gone\"", "sync_odd", "rubbish", "publish\""] {
+            assert!(!text.contains(gone), "{gone} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_none_any_more_goes_when_the_logs_were_looked_at() {
+        let log = |name: &str, outcome| {
+            let mut log = LogLane::new(PEER, name);
+            log.outcome = outcome;
+            Lane::Log(log)
+        };
+        let first = after(log("day-1.log", Outcome::Applied), 1, "");
+        let away = after(log("day-*.log", Outcome::Offline), 2, &first);
+        assert!(away.contains("day-1.log"), "{away}");
+        let second = after(log("day-2.log", Outcome::InSync), 3, &away);
+        assert!(
+            !second.contains("day-1.log") && !second.contains("day-*"),
+            "{second}"
+        );
+        assert!(second.contains("day-2.log"));
+    }
+
+    #[test]
+    fn what_waits_for_a_person_is_not_nothing_because_nobody_looked() {
+        let mut lane = truth(Outcome::Partial);
+        lane.left = vec![crate::model::record::LeftDoc {
+            path: "p".into(),
+            path_hex: None,
+            why: "both changed".into(),
+            conflict: true,
+        }];
+        let first = after(Lane::Truth(lane), 1, "");
+        let away = after(Lane::Truth(truth(Outcome::Offline)), 2, &first);
+        has(
+            &away,
+            "ubos_sync_lane_left{lane=\"truth\",peer=\"a\\\"b\"} 1",
+        );
+        has(&away, "ubos_sync_conflicts_open{peer=\"a\\\"b\"} 1");
     }
 }

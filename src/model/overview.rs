@@ -2,6 +2,9 @@
 //!
 //! Invariant: nothing here is newer than the newest record; whoever shows it says how old that is.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::policy::Policy;
@@ -81,6 +84,20 @@ fn standing(subject: String, lane: &'static str, records: &[Record]) -> Standing
     standing
 }
 
+/// Whether a lane that a timer serves has not succeeded for so long. One that never has is new, which is told elsewhere.
+pub fn is_late(standings: &[Standing], of_lane: &str, most: Duration, now: DateTime<Utc>) -> bool {
+    let served = |s: &&Standing| match of_lane {
+        "full" => s.lane != "publish",
+        lane => s.lane == lane,
+    };
+    let age = |s: &Standing| {
+        let at = DateTime::parse_from_rfc3339(s.last_success.as_deref()?).ok()?;
+        (now - at.to_utc()).to_std().ok()
+    };
+    let mut ages = standings.iter().filter(served).filter_map(age);
+    ages.any(|age| age > most)
+}
+
 /// Runs of the lanes themselves, carried out to their end.
 fn counts(record: &Record) -> bool {
     record.mode == Mode::Apply
@@ -121,6 +138,29 @@ mod tests {
         lane.message = Some(format!("it is {}", outcome.word()));
         record.lanes.push(Lane::Truth(lane));
         record
+    }
+
+    #[test]
+    fn a_timer_is_late_when_a_lane_of_its_own_has_not_succeeded_for_long() {
+        let standing = |lane, at: Option<&str>| Standing {
+            subject: "balaur".into(),
+            lane,
+            last_success: at.map(str::to_owned),
+            last: None,
+            since: None,
+        };
+        let now = DateTime::parse_from_rfc3339("2026-01-01T12:00:00Z")
+            .unwrap()
+            .to_utc();
+        let all = [
+            standing("truth", Some("2026-01-01T11:50:00Z")),
+            standing("logs", Some("2026-01-01T08:00:00Z")),
+            standing("publish", Some("2025-01-01T08:00:00Z")),
+            standing("truth", None),
+        ];
+        let late = |lane| is_late(&all, lane, Duration::from_secs(900), now);
+        assert_eq!(["full", "truth", "logs"].map(late), [true, false, true]);
+        assert!(!is_late(&all[3..], "full", Duration::ZERO, now));
     }
 
     #[test]

@@ -38,7 +38,9 @@ struct Looking {
     named: Option<PathBuf>,
     policy: Policy,
     stamp: Option<(u64, i128)>,
+    /// What is wrong with the policy, and with the records.
     trouble: Option<String>,
+    unread: Option<String>,
     runs: Vec<Summary>,
     standings: Vec<Standing>,
     /// Conflicts that wait for a person.
@@ -54,6 +56,7 @@ pub fn start(named: Option<PathBuf>, policy: Policy, news: Sender<News>) {
         stamp: events::stamp(&policy.file),
         policy,
         trouble: None,
+        unread: None,
         runs: Vec::new(),
         standings: Vec::new(),
         open: 0,
@@ -99,9 +102,12 @@ impl Looking {
         let read = Store::open(&self.policy.audit.dir)
             .and_then(|store| Ok((store.newest_beside(NEWEST, &self.runs)?, store)));
         let (runs, store) = match read {
-            Ok(read) => read,
+            Ok(read) => {
+                self.unread = None;
+                read
+            }
             Err(e) => {
-                self.trouble = Some(format!("The records cannot be read: {e}"));
+                self.unread = Some(format!("The records cannot be read: {e}"));
                 return;
             }
         };
@@ -146,7 +152,7 @@ impl Looking {
             units: self.units.clone(),
             runs: self.runs.clone(),
             under_way: under_way(policy),
-            trouble: self.trouble.clone(),
+            trouble: self.trouble.clone().or_else(|| self.unread.clone()),
         }
     }
 }

@@ -247,8 +247,9 @@ impl Live {
                 Err(e) => format!("{e}\n"),
             };
             // Its own first line is its name.
-            let text = text.strip_prefix(&style.paint(super::render::Meaning::Heading, &run));
-            let text = text.unwrap_or_default().trim_start_matches('\n').to_owned();
+            let head = style.paint(super::render::Meaning::Heading, &run);
+            let text = text.strip_prefix(&head).unwrap_or(&text);
+            let text = text.trim_start_matches('\n').to_owned();
             let _ = sender.send(News::Page(Page::new(&run, Some(run.clone()), &text)));
         });
     }

@@ -164,10 +164,28 @@ pub fn service(unit: &Value, style: &Style) -> String {
 
 /// The worker in a line: alive or not, its turns, and whether it is behind.
 fn worker(doc: &Value, style: &Style) -> String {
-    let w = &doc["worker"];
-    if w.is_null() {
-        return "No worker has run here; to let it run by itself: ubos-sync watch --apply\n".into();
+    let mut out = match &doc["worker"] {
+        Value::Null if has_timer(doc) => String::new(),
+        Value::Null => {
+            "No worker has run here; to let it run by itself: ubos-sync watch --apply\n".to_owned()
+        }
+        w => alive(w, doc, style),
+    };
+    if doc["overdue"] == true {
+        let said = "OVERDUE: no success for three turns; to see why: ubos-sync runs list";
+        out += &format!("{}\n", style.paint(Meaning::Loss, said));
     }
+    out
+}
+
+fn has_timer(doc: &Value) -> bool {
+    let units = doc["service"].as_array().into_iter().flatten();
+    units
+        .into_iter()
+        .any(|u| u["mode"] == "timer" && u["enabled"] != false)
+}
+
+fn alive(w: &Value, doc: &Value, style: &Style) -> String {
     let did = format!(
         "{} cycles, {} good, {} failed",
         w["cycles"], w["succeeded"], w["failed"]
@@ -186,12 +204,7 @@ fn worker(doc: &Value, style: &Style) -> String {
         ),
         (false, None) => (Meaning::Loss, format!("Worker: DIED; {did}")),
     };
-    let mut out = format!("{}\n", style.paint(meaning, &said));
-    if doc["overdue"] == true {
-        let said = "OVERDUE: no success for three turns; to see why: ubos-sync runs list";
-        out += &format!("{}\n", style.paint(Meaning::Loss, said));
-    }
-    out
+    format!("{}\n", style.paint(meaning, &said))
 }
 
 fn text(value: &Value) -> String {

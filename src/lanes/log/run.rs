@@ -3,6 +3,8 @@
 //! Invariants: one log's trouble stops no other; a local file is the copy of one remote log only; what a guard refuses is
 //! refused before the first byte moves.
 
+use std::path::PathBuf;
+
 use crate::host::link::LinkError;
 use crate::host::{process, signals};
 use crate::lanes::flow::{Ended, Run};
@@ -41,7 +43,15 @@ pub fn run(request: &Request, carry: &Carry, run: &Run) -> Ended {
     request
         .progress
         .phase(&format!("looking at the logs of {}", peer.name), None);
-    let survey = match survey(request) {
+    let applies = matches!(carry, Carry::Apply { .. });
+    // What our own rsync can do is found out while the peer is asked.
+    let (survey, here) = std::thread::scope(|s| {
+        let here = applies.then(|| s.spawn(here));
+        let survey = survey(request);
+        let here = here.map(|h| h.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
+        (survey, here)
+    });
+    let survey = match survey {
         Ok(survey) => survey,
         Err(e) => return not_begun(peer, &e),
     };
@@ -64,8 +74,8 @@ pub fn run(request: &Request, carry: &Carry, run: &Run) -> Ended {
         for lane in &mut lanes {
             lane.outcome = Outcome::Refused;
         }
-    } else if matches!(carry, Carry::Apply { .. }) && run.open.is_some() {
-        carry_all(request, run.id, &survey, &steps, &mut lanes);
+    } else if let (Some(here), true) = (here, run.open.is_some()) {
+        carry_all(request, run.id, here, &survey, &steps, &mut lanes);
     }
     request.progress.done();
     Ended {
@@ -158,9 +168,16 @@ fn explain(lane: &mut LogLane, peer: &Peer, step: &Step) {
     }
 }
 
-fn carry_all(request: &Request, run: &str, survey: &Survey, steps: &[Step], lanes: &mut [LogLane]) {
+fn carry_all(
+    request: &Request,
+    run: &str,
+    here: Result<Here, String>,
+    survey: &Survey,
+    steps: &[Step],
+    lanes: &mut [LogLane],
+) {
     let peer = request.peer;
-    let way = match way(request, run, survey) {
+    let way = match here.and_then(|here| way(request, run, here, survey)) {
         Ok(way) => way,
         Err(why) => {
             for (lane, step) in lanes.iter_mut().zip(steps) {
@@ -350,16 +367,31 @@ pub fn ours(program: &std::path::Path) -> Option<Flavour> {
     rsync::flavour(modern.as_deref(), old)
 }
 
-/// Which rsyncs there are and how they are used; or why there is no way.
-fn way<'a>(request: &Request<'a>, run: &'a str, survey: &Survey) -> Result<Way<'a>, String> {
+/// The rsync of this host.
+struct Here {
+    program: PathBuf,
+    flavour: Flavour,
+}
+
+fn here() -> Result<Here, String> {
     let program =
         process::which("rsync").ok_or("there is no rsync on this host; nothing was touched")?;
-    let here = ours(&program).ok_or_else(|| {
-        format!(
+    match ours(&program) {
+        Some(flavour) => Ok(Here { program, flavour }),
+        None => Err(format!(
             "{} on this host is no rsync that can append",
             program.display()
-        )
-    })?;
+        )),
+    }
+}
+
+/// Which rsyncs there are and how they are used; or why there is no way.
+fn way<'a>(
+    request: &Request<'a>,
+    run: &'a str,
+    here: Here,
+    survey: &Survey,
+) -> Result<Way<'a>, String> {
     let there = survey.rsync.ok_or_else(|| {
         format!(
             "there is no rsync that can append on {} ({})",
@@ -370,8 +402,8 @@ fn way<'a>(request: &Request<'a>, run: &'a str, survey: &Survey) -> Result<Way<'
         run,
         peer: request.peer,
         reach: request.reach,
-        program,
-        flavour: together(here, there),
+        program: here.program,
+        flavour: together(here.flavour, there),
         is_slow: survey.is_slow,
         progress: request.progress,
     })

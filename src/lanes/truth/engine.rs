@@ -4,7 +4,7 @@
 //! Invariants: it only ever runs on this run's copy of the archives; an item that was not asked for is skipped; nothing is
 //! changed before [`Engine::proceed`], and dropping an [`Engine`] changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -99,6 +99,7 @@ pub fn ask(pair: &Pair, job: &Job, progress: &dyn Progress) -> Result<Engine, En
         .iter()
         .map(|i| (i.path.as_bytes().to_vec(), i.to))
         .collect();
+    let (mut seen, mut repeated) = (HashSet::new(), 0);
     let mut heard: Vec<u8> = Vec::new();
     let mut last = clock::monotonic();
     loop {
@@ -123,7 +124,11 @@ pub fn ask(pair: &Pair, job: &Job, progress: &dyn Progress) -> Result<Engine, En
                 return Ok(engine);
             }
             Prompt::Item(shown) => {
-                if engine.shown.len() > job.items.len() * 4 + 1000 {
+                // A directory's mode shows whatever differs below it, which may be any number, but each once.
+                if !seen.insert(shown.path.clone()) {
+                    repeated += 1;
+                }
+                if repeated > 1000 {
                     return Err(EngineError::Failed(
                         "it keeps asking about the same items".into(),
                     ));

@@ -222,7 +222,16 @@ fn settled(plan: &TruthPlan) -> Outcome {
 
 /// What the apply did, in the lane's document.
 fn tell(lane: &mut TruthLane, plan: &TruthPlan, applied: Applied) {
-    for (doc, result) in lane.changes.iter_mut().zip(&applied.results) {
+    let planned = plan.changes.iter().zip(&applied.results);
+    for (doc, (change, result)) in lane.changes.iter_mut().zip(planned) {
+        if let (Some(expected), Some(now)) = (&change.source, &result.now)
+            && !expected.same_content(now)
+        {
+            // It was edited under the run: what arrived is what the record holds, and what a rollback looks for.
+            let mut carried = change.clone();
+            carried.source = Some(now.clone());
+            *doc = ChangeDoc::of(&carried, result.result);
+        }
         doc.result = result.result;
         doc.error.clone_from(&result.error);
     }

@@ -6,7 +6,10 @@ if [ "$layout" = releases ]; then new=manifest.$name old=manifest.$release; fi
 if [ "$how" = delta ]; then cp "$own/$old" "$own/list.new" || die "no room for the list of files"; else : >"$own/list.new"; fi
 cat >>"$own/list.new" 2>/dev/null || die "no room for the list of files"
 # What the sentinel is about to vouch for is on the disk before it: a power cut may not leave a commit's name beside empty files.
-sync -f . 2>/dev/null || sync
+why=$(sync -f . 2>&1) || case $why in
+*option* | *sage*) sync ;;
+*) die "what was published cannot be written to the disk: $why" ;;
+esac
 if [ "$layout" = releases ] && [ -n "$name" ] && [ "$name" != "$release" ]; then
   [ ! -e "releases/$name" ] || die "a release of this name is there already"
   put_rev "$rev" "$part" && mv "$part" "releases/$name" || die "the release cannot be finished"
