@@ -283,14 +283,8 @@ fn a_worker_whose_peer_has_no_room_goes_on_by_itself_when_there_is_some() {
     disk.fill(64 << 10);
     lab.write_at(MAC, "docs/a.md", text("a", 2, 400), T + S);
     let running = lab.spawn(&["watch", "--apply"]);
-    let doc = |lab: &Lab| -> serde_json::Value {
-        let read = fs::read(lab.state_dir(MAC).join("worker.json"));
-        read.ok()
-            .and_then(|b| serde_json::from_slice(&b).ok())
-            .unwrap_or_default()
-    };
     lab::wait_until("it fails for want of room", || {
-        doc(&lab)["failed"].as_u64() >= Some(2)
+        pair::worker(&lab, MAC)["failed"].as_u64() >= Some(2)
     });
     assert_eq!(lab.read_text(BALAUR, "docs/a.md"), text("a", 1, 200));
     disk.empty();
@@ -299,5 +293,5 @@ fn a_worker_whose_peer_has_no_room_goes_on_by_itself_when_there_is_some() {
     });
     running.signal(rustix::process::Signal::TERM);
     let out = running.wait().expect(0);
-    assert_eq!(doc(&lab)["failures_in_row"], 0, "{out}");
+    assert_eq!(pair::worker(&lab, MAC)["failures_in_row"], 0, "{out}");
 }

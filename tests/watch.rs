@@ -24,11 +24,7 @@ fn lab(extra: &str) -> Option<Lab> {
 
 /// What the worker says of itself right now.
 fn worker(lab: &Lab) -> Value {
-    let file = lab.state_dir(MAC).join("worker.json");
-    fs::read(file)
-        .ok()
-        .and_then(|b| serde_json::from_slice(&b).ok())
-        .unwrap_or(Value::Null)
+    pair::worker(lab, MAC)
 }
 
 fn cycles(lab: &Lab, n: u64) -> bool {

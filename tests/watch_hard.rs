@@ -10,22 +10,13 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use lab::{At, Lab, Running, Side, libfaketime, need, wait_until};
-use pair::{BALAUR, MAC, S, T, both, pair_with, seed};
+use pair::{BALAUR, MAC, S, T, both, pair_with, seed, worker};
 use rustix::process::Signal;
-use serde_json::Value;
 
 const OFTEN: &str =
     "[schedule]\ninterval = \"500ms\"\njitter = 0\nmin_interval = 0\ndebounce = \"100ms\"\n";
 const RARELY: &str =
     "[schedule]\ninterval = \"1h\"\njitter = 0\nmin_interval = 0\ndebounce = \"100ms\"\n";
-
-fn worker(lab: &Lab, side: Side) -> Value {
-    let file = lab.state_dir(side).join("worker.json");
-    fs::read(file)
-        .ok()
-        .and_then(|b| serde_json::from_slice(&b).ok())
-        .unwrap_or(Value::Null)
-}
 
 fn good(lab: &Lab, side: Side) -> u64 {
     worker(lab, side)["succeeded"].as_u64().unwrap_or(0)

@@ -28,10 +28,7 @@ fn can_hear() -> bool {
 }
 
 fn worker(lab: &Lab) -> Value {
-    fs::read(lab.state_dir(MAC).join("worker.json"))
-        .ok()
-        .and_then(|b| serde_json::from_slice(&b).ok())
-        .unwrap_or(Value::Null)
+    pair::worker(lab, MAC)
 }
 
 fn cycles(lab: &Lab, n: u64) -> bool {

@@ -114,16 +114,7 @@ fn label(text: &str) -> String {
 /// The lines after one run. `before` are the lines of the file that they replace.
 pub fn lines(record: &Record, around: &Around, before: &str) -> String {
     let mut all = parse(before, around);
-    // Logs that were looked at are all that there are: a member of a pattern that went away is no lane any more.
-    let logs = || record.lanes.iter().filter(|l| matches!(l, Lane::Log(_)));
-    for seen in logs().filter(|l| is_good(l.outcome())) {
-        let of_peer = format!("lane=\"log\",peer=\"{}\",", label(seen.subject()));
-        let there: HashSet<String> = logs().map(labels).collect();
-        all.retain(|(_, own), _| {
-            let own = own.split(",direction=").next().unwrap_or_default();
-            !own.starts_with(&of_peer) || there.contains(own)
-        });
-    }
+    drop_gone(&mut all, record);
     let mut set = |family: &str, labels: String, value: f64| {
         all.insert((family.to_owned(), labels), value);
     };
@@ -195,15 +186,30 @@ pub fn lines(record: &Record, around: &Around, before: &str) -> String {
     print(&all)
 }
 
+/// Logs that were looked at are all that there are: a member of a pattern that went away is no lane any more. Taking one back
+/// looks at that one only.
+fn drop_gone(all: &mut BTreeMap<Key, f64>, record: &Record) {
+    let is_log = |l: &&Lane| matches!(l, Lane::Log(_)) && l.undoes().is_empty();
+    let logs = || record.lanes.iter().filter(is_log);
+    let there: HashSet<String> = logs().map(labels).collect();
+    let looked: HashSet<String> = logs()
+        .filter(|l| is_good(l.outcome()))
+        .map(|l| format!("lane=\"log\",peer=\"{}\",", label(l.subject())))
+        .collect();
+    all.retain(|(_, own), _| {
+        let own = own.split(",direction=").next().unwrap_or_default();
+        !looked.iter().any(|of_peer| own.starts_with(of_peer)) || there.contains(own)
+    });
+}
+
 fn labels(lane: &Lane) -> String {
-    let (word, log) = match lane {
-        Lane::Truth(_) => ("truth", None),
-        Lane::Log(l) => ("log", Some(&l.log)),
-        Lane::Publish(_) => ("publish", None),
-    };
-    let mut labels = format!("lane=\"{word}\",peer=\"{}\"", label(lane.subject()));
-    if let Some(log) = log {
-        let _ = write!(labels, ",log=\"{}\"", label(log));
+    let mut labels = format!(
+        "lane=\"{}\",peer=\"{}\"",
+        lane.word(),
+        label(lane.subject())
+    );
+    if let Lane::Log(l) = lane {
+        let _ = write!(labels, ",log=\"{}\"", label(&l.log));
     }
     labels
 }
@@ -379,6 +385,10 @@ mod tests {
             "{second}"
         );
         assert!(second.contains("day-2.log"));
+        // Another of them is taken back.
+        let mut back = LogLane::new(PEER, "other.log");
+        (back.outcome, back.undoes) = (Outcome::Applied, vec!["R".into()]);
+        assert!(after(Lane::Log(back), 4, &second).contains("day-2.log"));
     }
 
     #[test]

@@ -36,14 +36,6 @@ impl Event {
     }
 }
 
-fn lane_word(lane: &Lane) -> &'static str {
-    match lane {
-        Lane::Truth(_) => "truth",
-        Lane::Log(_) => "log",
-        Lane::Publish(_) => "publish",
-    }
-}
-
 fn bad(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Failed | Outcome::Refused)
 }
@@ -66,7 +58,7 @@ fn key(lane: &Lane) -> (&'static str, &str, &str) {
         Lane::Log(l) => l.log.as_str(),
         _ => "",
     };
-    (lane_word(lane), lane.subject(), log)
+    (lane.word(), lane.subject(), log)
 }
 
 /// The events of a run. `before`: the applied runs before it, newest first.
@@ -89,7 +81,7 @@ pub fn notices(record: &Record, before: &[Record]) -> Vec<(Event, Notice)> {
                 host: record.who.site.clone(),
                 peer: lane.subject().to_owned(),
                 peers: Vec::new(),
-                lane: lane_word(lane),
+                lane: lane.word(),
                 run: record.run.clone(),
                 message,
             };

@@ -84,18 +84,27 @@ fn standing(subject: String, lane: &'static str, records: &[Record]) -> Standing
     standing
 }
 
-/// Whether a lane that a timer serves has not succeeded for so long. One that never has is new, which is told elsewhere.
+/// Until when the first of these lanes is not late, when its last success may be so old. One that never had any is new, which is
+/// told elsewhere.
+pub fn due<'s>(
+    standings: impl Iterator<Item = &'s Standing>,
+    most: Duration,
+) -> Option<DateTime<Utc>> {
+    let most = chrono::Duration::from_std(most).unwrap_or_default();
+    let success = |s: &Standing| DateTime::parse_from_rfc3339(s.last_success.as_deref()?).ok();
+    standings
+        .filter_map(success)
+        .map(|at| at.to_utc() + most)
+        .min()
+}
+
+/// Whether a lane that a timer serves has not succeeded for so long.
 pub fn is_late(standings: &[Standing], of_lane: &str, most: Duration, now: DateTime<Utc>) -> bool {
     let served = |s: &&Standing| match of_lane {
         "full" => s.lane != "publish",
         lane => s.lane == lane,
     };
-    let age = |s: &Standing| {
-        let at = DateTime::parse_from_rfc3339(s.last_success.as_deref()?).ok()?;
-        (now - at.to_utc()).to_std().ok()
-    };
-    let mut ages = standings.iter().filter(served).filter_map(age);
-    ages.any(|age| age > most)
+    due(standings.iter().filter(served), most).is_some_and(|due| due < now)
 }
 
 /// Runs of the lanes themselves, carried out to their end.

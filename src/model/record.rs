@@ -193,6 +193,15 @@ impl Lane {
         }
     }
 
+    /// Its kind, as the document's `lane` has it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Lane::Truth(_) => "truth",
+            Lane::Log(_) => "log",
+            Lane::Publish(_) => "publish",
+        }
+    }
+
     /// The peer it is about, as the command line names it.
     pub fn subject(&self) -> &str {
         match self {

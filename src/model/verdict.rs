@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::overview::Standing;
+use super::overview::{Standing, due};
 use super::text::count;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +39,11 @@ pub struct Verdict {
 }
 
 pub fn verdict(known: &Known) -> Verdict {
-    let most = chrono::Duration::from_std(known.most).unwrap_or_default();
-    let time = |text: &str| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc());
-    let due = |s: &&Standing| s.last_success.as_deref().and_then(time).map(|at| at + most);
     // A fan-out goes out when somebody sends it; only the lanes of the timer grow old.
     let timed = || known.standings.iter().filter(|s| s.lane != "publish");
     let failing = || known.standings.iter().filter(|s| s.since.is_some());
     let never = timed().filter(|s| s.last_success.is_none() && s.since.is_none());
-    let until = timed().filter_map(|s| due(&s)).min();
+    let until = due(timed(), known.most);
     let overdue = until.is_some_and(|u| u < known.now);
     let mut why: Vec<String> = failing()
         .map(|s| {

@@ -122,6 +122,15 @@ pub fn kept(json: &Value, path: &str, side: &str) -> Vec<u8> {
     std::fs::read(&at).unwrap_or_else(|e| panic!("{at}: {e}"))
 }
 
+/// What the worker of a side says of itself right now.
+pub fn worker(lab: &Lab, side: Side) -> Value {
+    let file = lab.state_dir(side).join("worker.json");
+    std::fs::read(file)
+        .ok()
+        .and_then(|b| serde_json::from_slice(&b).ok())
+        .unwrap_or(Value::Null)
+}
+
 /// Number of changes.
 pub fn changes(json: &Value) -> usize {
     json["lanes"][0]["changes"].as_array().unwrap().len()
