@@ -164,6 +164,20 @@ pub fn run_within(
     })
 }
 
+/// Starts this program over in its own place, with one thing more in its environment; goes on when it is there already, or when that
+/// fails. For what a library reads before anything of ours runs.
+pub fn once_with(key: &str, value: &str) {
+    let (None, Some(program)) = (std::env::var_os(key), own_program()) else {
+        return;
+    };
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    let mut command = std::process::Command::new(program);
+    let _ = command
+        .args(std::env::args_os().skip(1))
+        .env(key, value)
+        .exec();
+}
+
 /// This very program, where it lies.
 pub fn own_program() -> Option<PathBuf> {
     std::env::current_exe().ok()

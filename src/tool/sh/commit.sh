@@ -12,12 +12,17 @@ flush() { sync "$@" 2>/dev/null || sync; }
 printf '\n%s BEGIN\n' "$nonce"
 case $step in
 prepare | recover)
-  [ ! -e "$a/.new-$run" ] || rm -rf "$a/.new-$run"
+  # A step that is done again: what the first one moved goes back.
+  if [ -e "$a/.new-$run" ]; then
+    [ "$step" = recover ] || [ ! -d "$p/runs/$run/unison" ] || mv "$a/.new-$run/unison"/* "$p/runs/$run/unison/" 2>/dev/null
+    rm -rf "$a/.new-$run"
+  fi
   mkdir -p "$a/.new-$run/unison" || exit 1
   if [ "$step" = prepare ] && [ -d "$p/runs/$run/unison" ]; then
     set --
     for f in "$p/runs/$run/unison"/ar* "$p/runs/$run/unison"/fp*; do [ -f "$f" ] && set -- "$@" "$f"; done
-    [ $# -eq 0 ] || cp -p "$@" "$a/.new-$run/unison/" || exit 1
+    # Moved, since they are megabytes and this engine has ended.
+    [ $# -eq 0 ] || mv "$@" "$a/.new-$run/unison/" || exit 1
   elif [ -n "$gen" ] && [ -d "$a/$gen/unison" ]; then cp -pR "$a/$gen/unison/." "$a/.new-$run/unison/" || exit 1
   fi
   if [ "$digest" != whole ] && [ -n "$gen" ] && [ -f "$a/$gen/manifest" ]; then cp "$a/$gen/manifest" "$a/.new-$run/manifest" || exit 1; fi

@@ -1,7 +1,7 @@
 # Puts what was staged in place, late and together: each file by one rename, what stood there kept in the trash of this run.
 # The order comes as lines: `/DIR` goes there, `+` places, `-` removes, `x` and `n` set and clear the executable bit, `=` and `~`
 # carry a file or a link over from the live release, `r` drops a directory that has become empty.
-IFS= read -r rev || die "the order was cut"
+for v in rev few; do IFS= read -r "$v" || die "the order was cut"; done
 trash=$root/$own/trash/$run
 from=
 work=$root
@@ -44,12 +44,24 @@ enter() {
     if [ ! -d "./$step" ]; then
       [ -z "$leaving" ] || return 1
       (umask 022 && mkdir "./$step") || die "a directory cannot be made: $1"
+      settle .
     fi
     cd -P "./$step" || die "a directory cannot be entered: $1"
     dir=${dir:+$dir/}$step
     # A link may have come between the look and the step.
     [ "$PWD" = "${work%/}/$dir" ] || die "a directory was moved away meanwhile: $1"
   done
+}
+# A few changes go to the disk one by one, each before the sentinel can vouch for it: a whole file system may have much else to write.
+settle() {
+  [ "$few" = 1 ] || return 0
+  # A link has nothing of its own to write, and it would be followed.
+  for n; do shift; [ -L "$n" ] || set -- "$@" "$n"; done
+  [ $# -gt 0 ] || return 0
+  why=$(sync "$@" 2>&1) || case $why in
+  *"nvalid argument"* | *"not supported"* | *"not implemented"*) sync ;;
+  *) die "what was published cannot be written to the disk: $why" ;;
+  esac
 }
 # What stands under these names goes to the trash: files by a second name, so that they stay in place until they are replaced.
 keep() {
@@ -69,6 +81,7 @@ keep() {
   [ $# -gt 0 ] || return 0
   keep_dir
   ln "$@" "$trash/$dir/" 2>/dev/null || cp -p "$@" "$trash/$dir/" || die "no room for what is replaced in $dir"
+  settle "$trash/$dir"
 }
 flush() {
   [ $# -gt 0 ] || return 0
@@ -76,6 +89,7 @@ flush() {
   +)
     keep "$@"
     for n; do shift; set -- "$@" "$stage/$dir/$n"; done
+    settle "$@"
     mv -f "$@" . || die "files cannot be put in place in ${dir:-the top directory}"
     ;;
   -)
@@ -86,6 +100,7 @@ flush() {
     [ $# -gt 0 ] || return 0
     keep_dir
     mv -f "$@" "$trash/$dir/" || die "files cannot be removed in ${dir:-the top directory}"
+    settle "$trash/$dir"
     ;;
   x | n)
     for n; do shift; [ -f "./$n" ] && [ ! -L "./$n" ] && set -- "$@" "./$n"; done
@@ -95,6 +110,7 @@ flush() {
       for n; do { cp -p "$n" "$stage.mode" && mv -f "$stage.mode" "$n"; } || die "no room for a mode that changes in $dir"; done
     fi
     if [ "$op" = x ]; then chmod 755 "$@"; else chmod 644 "$@"; fi || die "modes cannot be set in ${dir:-the top directory}"
+    settle "$@"
     ;;
   =)
     for n; do shift; set -- "$@" "$from/$dir/$n"; done
@@ -106,6 +122,7 @@ flush() {
     ;;
   r) for n; do rmdir "./$n" 2>/dev/null; done ;;
   esac
+  settle .
 }
 op= leaving=
 away=
@@ -130,5 +147,6 @@ cd "$root" || die "the directory is gone"
 rm -rf "$stage"
 [ "$layout" != releases ] || put_rev "INCOMPLETE $rev" "$part" || die "the sentinel cannot be written"
 say committed 1
-cd "$work" && sweep
+# After a few changes only what they touched is looked at again.
+[ "$few" = 1 ] || { cd "$work" && sweep; }
 end

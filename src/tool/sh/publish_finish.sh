@@ -1,12 +1,14 @@
 # The end of a publish that was verified: the list of what was published, the sentinel, the link of a new release; then old trash goes.
-for v in rev how name keep keepdays edited releases; do IFS= read -r "$v" || exit 97; done
+for v in rev how name keep keepdays edited releases few; do IFS= read -r "$v" || exit 97; done
 live
 new=manifest old=manifest
 if [ "$layout" = releases ]; then new=manifest.$name old=manifest.$release; fi
 if [ "$how" = delta ]; then cp "$own/$old" "$own/list.new" || die "no room for the list of files"; else : >"$own/list.new"; fi
 cat >>"$own/list.new" 2>/dev/null || die "no room for the list of files"
 # What the sentinel is about to vouch for is on the disk before it: a power cut may not leave a commit's name beside empty files.
-why=$(sync -f . 2>&1) || case $why in
+# A few changes are there already, and so is what they came to.
+if [ "$few" = 1 ]; then set -- "$own/list.new"; else set -- -f .; fi
+why=$(sync "$@" 2>&1) || case $why in
 *option* | *sage*) sync ;;
 *) die "what was published cannot be written to the disk: $why" ;;
 esac
