@@ -90,6 +90,7 @@ fn the_packages_hold_what_a_user_needs_and_a_judge_finds_no_error() {
         "man1/ubos-sync-truth.1.gz",
         "examples/federation.toml",
         "schema/ubos-sync.schema.json",
+        "schema/ubos-sync.status.schema.json",
         "/LICENSE",
         "/LICENSE.gitleaks",
     ] {

@@ -10,11 +10,15 @@ use crate::tool::manager::{self, Told};
 use crate::tool::units::{self, Choice, Kind, LABEL, Mode};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Standing {
+    #[cfg_attr(test, schemars(extend("enum" = ["systemd", "launchd"])))]
     pub kind: &'static str,
     /// `user` or `system`.
+    #[cfg_attr(test, schemars(extend("enum" = ["user", "system"])))]
     pub scope: &'static str,
     pub unit: &'static str,
+    #[cfg_attr(test, schemars(extend("enum" = ["timer", "watch"])))]
     pub mode: &'static str,
     pub lane: String,
     pub applies: bool,
