@@ -6,6 +6,8 @@
 mod dry;
 mod looking;
 mod screen;
+#[cfg(test)]
+mod tests;
 
 use std::io::IsTerminal;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -25,9 +27,12 @@ use crate::audit::store::Store;
 use crate::host::{clock, policy_file, process, signals};
 use crate::model::exit;
 use crate::model::policy::Policy;
+use crate::model::text::neutral;
 
 /// How long a key, a signal or a piece of news may go unnoticed.
 const TICK: Duration = Duration::from_millis(200);
+
+const INSTEAD: &str = "for one look: ubos-sync status; for a program: ubos-sync status --json";
 
 /// What the threads bring.
 enum News {
@@ -57,16 +62,15 @@ struct Live {
 /// Shows it until somebody quits; the exit code.
 pub fn run(global: &Global) -> Result<u8, Failure> {
     let policy = policy_file::load(global.policy.as_deref())?;
-    let instead = "for one look: ubos-sync status; for a program: ubos-sync status --json";
     if global.json {
         return Err(Failure::usage(format!(
-            "--watch is for eyes and --json for programs; {instead}"
+            "--watch is for eyes and --json for programs; {INSTEAD}"
         )));
     }
     let is_dumb = policy_file::variable("TERM").is_none_or(|t| t == "dumb");
     if !std::io::stdout().is_terminal() || is_dumb {
         return Err(Failure::usage(format!(
-            "status --watch needs a terminal that can be drawn on; {instead}"
+            "status --watch needs a terminal that can be drawn on; {INSTEAD}"
         )));
     }
     signals::listen();
@@ -88,17 +92,36 @@ pub fn run(global: &Global) -> Result<u8, Failure> {
         news,
         size: (80, 24),
     };
-    let ended = live.show();
-    if let Some(dry) = live.dry.take() {
-        dry.end();
-    }
-    ended.map_err(|e| Failure::failed(format!("the terminal cannot be used: {e}")))
+    live.run()
 }
 
 impl Live {
+    /// Until somebody quits; then nothing that was begun here goes on.
+    fn run(&mut self) -> Result<u8, Failure> {
+        self.with(Self::show)
+    }
+
+    /// Whatever happens while it is shown, the terminal is given back before anything is said.
+    fn with(&mut self, show: impl FnOnce(&mut Self) -> std::io::Result<u8>) -> Result<u8, Failure> {
+        let ended = screen::guarded(|| show(self));
+        if let Some(dry) = self.dry.take() {
+            dry.end();
+        }
+        let drawn = ended.map_err(|said| {
+            let said: Vec<String> = said.lines().map(neutral).collect();
+            Failure::failed(format!(
+                "the live screen broke off, by a fault of this program; nothing was changed: {}\n{instead}",
+                said.join("\n"),
+                instead = INSTEAD
+            ))
+        })?;
+        drawn.map_err(|e| Failure::failed(format!("the terminal cannot be used: {e}")))
+    }
+
     fn show(&mut self) -> std::io::Result<u8> {
         let mut screen = Screen::open(self.view.color)?;
-        loop {
+        // The words of a panic are told by who guards this.
+        while !screen::has_panicked() {
             match signals::stop_wish() {
                 None => {}
                 Some(2) => return Ok(exit::INTERRUPTED),
@@ -138,6 +161,7 @@ impl Live {
                 }
             }
         }
+        Ok(exit::FAILED)
     }
 
     fn hear(&mut self, news: News) {
