@@ -55,7 +55,7 @@ pub fn standing(policy: &Policy, kind: Kind, is_system: bool) -> Option<Standing
     let planned = service::planned(&wanted, &service::place(policy)).unwrap_or_default();
     let drift = planned.iter().filter(|p| p.now != Now::Same);
     let drift = drift.map(|p| p.path.display().to_string()).collect();
-    let (told, manager_error) = match service::call(&to_ask(&choice)) {
+    let (told, manager_error) = match service::ask(&to_ask(&choice)) {
         Ok(text) => (
             match kind {
                 Kind::Systemd => manager::systemd(&text),

@@ -37,7 +37,8 @@ const INSTEAD: &str = "for one look: ubos-sync status; for a program: ubos-sync 
 /// What the threads bring.
 enum News {
     Facts(Box<Facts>),
-    Page(Page),
+    /// The text of what was opened by this number.
+    Page(u64, Page),
     Dry(Dry),
 }
 
@@ -53,6 +54,8 @@ struct Live {
     policy: Policy,
     view: View,
     dry: Option<DryRun>,
+    /// Counts what is opened and closed: the text of an earlier one is nobody's any more.
+    opened: u64,
     sender: Sender<News>,
     news: Receiver<News>,
     /// Columns and rows.
@@ -88,6 +91,7 @@ pub fn run(global: &Global) -> Result<u8, Failure> {
             page: None,
         },
         dry: None,
+        opened: 0,
         sender,
         news,
         size: (80, 24),
@@ -177,7 +181,8 @@ impl Live {
                 }
                 self.view.facts = Some(*facts);
             }
-            News::Page(page) => {
+            News::Page(number, _) if number != self.opened => {}
+            News::Page(_, page) => {
                 self.view.page = Some(match &self.view.page {
                     Some(old) => page.in_place_of(old),
                     None => page,
@@ -206,7 +211,7 @@ impl Live {
             let screen = isize::try_from(rows.saturating_sub(1).max(1)).unwrap_or(1);
             let all = isize::MAX;
             match key.code {
-                KeyCode::Esc | KeyCode::Backspace | KeyCode::Left => self.view.page = None,
+                KeyCode::Esc | KeyCode::Backspace | KeyCode::Left => self.show_page(None),
                 KeyCode::Up | KeyCode::Char('k') => page.scroll(-1, rows),
                 KeyCode::Down | KeyCode::Char('j') | KeyCode::Enter => page.scroll(1, rows),
                 KeyCode::PageUp | KeyCode::Char('b') => page.scroll(-screen, rows),
@@ -230,7 +235,10 @@ impl Live {
             KeyCode::End | KeyCode::Char('G') => self.view.chosen = last,
             KeyCode::Enter | KeyCode::Right => self.open_number(self.view.chosen),
             KeyCode::Char('o') => match &self.view.dry {
-                Dry::Ended { run: Some(run), .. } => self.open(run),
+                Dry::Ended { run: Some(run), .. } => {
+                    let run = run.clone();
+                    self.open(&run);
+                }
                 _ => self.open_number(0),
             },
             KeyCode::Char('d') => self.ask(),
@@ -239,10 +247,16 @@ impl Live {
                     dry.ask_to_end();
                 }
             }
-            KeyCode::Char('?' | 'h') => self.view.page = Some(Page::new("Help", None, HELP)),
+            KeyCode::Char('?' | 'h') => self.show_page(Some(Page::new("Help", None, HELP))),
             _ => {}
         }
         Next::Stay
+    }
+
+    /// At once, whatever is still being read.
+    fn show_page(&mut self, page: Option<Page>) {
+        self.opened += 1;
+        self.view.page = page;
     }
 
     fn open_number(&mut self, number: usize) {
@@ -253,7 +267,9 @@ impl Live {
     }
 
     /// Reads and lays out a run, as `runs show` would; a long one takes its time, so somebody else does it.
-    fn open(&self, run: &str) {
+    fn open(&mut self, run: &str) {
+        self.opened += 1;
+        let number = self.opened;
         let (sender, run, dir) = (
             self.sender.clone(),
             run.to_owned(),
@@ -274,7 +290,10 @@ impl Live {
             let head = style.paint(super::render::Meaning::Heading, &run);
             let text = text.strip_prefix(&head).unwrap_or(&text);
             let text = text.trim_start_matches('\n').to_owned();
-            let _ = sender.send(News::Page(Page::new(&run, Some(run.clone()), &text)));
+            let _ = sender.send(News::Page(
+                number,
+                Page::new(&run, Some(run.clone()), &text),
+            ));
         });
     }
 

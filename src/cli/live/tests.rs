@@ -37,10 +37,32 @@ fn live() -> Live {
             page: Some(Page::new("It is drawn", None, "")),
         },
         dry: None,
+        opened: 0,
         sender,
         news,
         size: (80, 24),
     }
+}
+
+#[test]
+fn what_was_closed_before_it_had_been_read_does_not_open() {
+    let mut live = live();
+    let press = |live: &mut Live, code| live.press(KeyEvent::new(code, KeyModifiers::NONE));
+    let read = |live: &Live| live.news.recv().unwrap();
+    live.view.page = None;
+    live.open("first");
+    let first = read(&live);
+    press(&mut live, KeyCode::Char('?'));
+    press(&mut live, KeyCode::Esc);
+    live.hear(first);
+    assert!(live.view.page.is_none(), "it opened after it was closed");
+    live.open("second");
+    live.open("third");
+    for news in [read(&live), read(&live)] {
+        live.hear(news);
+    }
+    let shown = live.view.page.and_then(|p| p.run);
+    assert_eq!(shown.as_deref(), Some("third"));
 }
 
 /// Where the started test reads what is to panic.
