@@ -51,9 +51,8 @@ impl Status {
             false => self.look(&policy, global)?,
         };
         // The newest records, read once for all that is told of them.
-        let newest = store.newest(NEWEST).unwrap_or_default();
-        let applied: Vec<Summary> = newest.into_iter().filter(is_applied).collect();
-        let standings = standings(&policy, &store, &applied);
+        let applied = store.applied(NEWEST).unwrap_or_default();
+        let standings = overview::standings(&policy, &applied);
         let units = installed::all(&policy);
         let worker = worker_state::read(&policy);
         let lives = worker.as_ref().filter(|w| w.alive);
@@ -72,7 +71,7 @@ impl Status {
             lock,
             pause: (),
             worker: worker.as_ref(),
-            last_run: applied.first().and_then(last_run),
+            last_run: applied.first().map(last_run),
             next_run: of_worker.or_else(of_timer),
             overdue: overdue.or_else(|| is_timer_late(&policy, &units, &standings)),
             offline: self.offline,
@@ -138,17 +137,16 @@ fn peer<'a>(policy: &Policy, name: &'a str, lanes: &'a [Lane]) -> StatusPeer<'a>
     }
 }
 
-fn last_run(summary: &Summary) -> Option<LastRun<'_>> {
-    let f = summary.facts.as_ref()?;
-    let started = chrono::DateTime::parse_from_rfc3339(&f.started).ok();
-    Some(LastRun {
-        run: &summary.run,
-        command: &f.command,
-        mode: f.mode,
-        outcome: f.outcome,
-        started: &f.started,
+fn last_run(record: &Record) -> LastRun<'_> {
+    let started = chrono::DateTime::parse_from_rfc3339(&record.started).ok();
+    LastRun {
+        run: &record.run,
+        command: &record.command,
+        mode: record.mode,
+        outcome: record.outcome,
+        started: &record.started,
         age_seconds: started.map(|at| (clock::now() - at.to_utc()).num_seconds()),
-    })
+    }
 }
 
 /// A worker that was not asked to end is overdue when its last success, or its start, is three turns old.
@@ -223,12 +221,6 @@ fn conflicts(lane: &Lane) -> usize {
         Lane::Truth(t) => t.left.iter().filter(|l| l.conflict).count(),
         Lane::Log(_) | Lane::Publish(_) => 0,
     }
-}
-
-/// How each lane stands, as the newest applied runs tell.
-fn standings(policy: &Policy, store: &Store, applied: &[Summary]) -> Vec<Standing> {
-    let records = applied.iter().filter_map(|s| store.read(&s.run).ok());
-    overview::standings(policy, &records.collect::<Vec<Record>>())
 }
 
 /// A run of any lane that was carried out to its end.
