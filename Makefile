@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
-SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh packaging/homebrew.sh docs/picture.sh tests/sdbox/host.sh
+SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh packaging/source.sh packaging/homebrew.sh docs/picture.sh tests/sdbox/host.sh
 BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh bench/soak.sh bench/watch.sh bench/pair.sh bench/screens.sh
 
 .PHONY: help demo test lint bench build package picture clean
@@ -52,7 +52,7 @@ build:
 
 package: build
 	packaging/build.sh target/release/ubos-sync target/packages
-	git archive --format=tar.gz --prefix=ubos-sync/ -o target/packages/ubos-sync-source.tar.gz HEAD
+	packaging/source.sh target/packages/ubos-sync-source.tar.gz
 	packaging/homebrew.sh target/packages/ubos-sync-source.tar.gz >target/packages/ubos-sync.rb
 
 picture:

@@ -1,4 +1,4 @@
-//! Puts the commit into the program's version, when it is built from a checkout.
+//! Puts the commit into the program's version: that of the checkout, or the one that git wrote into a source tarball.
 
 #![allow(clippy::disallowed_methods, reason = "the build is not the program")]
 
@@ -13,6 +13,13 @@ fn main() {
     // A package that lies inside somebody else's checkout is not that checkout's commit.
     let own = git(&["rev-parse", "--show-prefix"]).is_some_and(|p| p.is_empty());
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).filter(|_| own);
+    let commit = commit.or_else(|| {
+        let text = std::fs::read_to_string("packaging/commit").ok()?;
+        // In a checkout, and in what was made from one without git, it holds a placeholder.
+        let is_commit =
+            text.trim().len() >= 40 && text.trim().bytes().all(|b| b.is_ascii_hexdigit());
+        is_commit.then(|| text[..12].to_owned())
+    });
     let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
     println!(
         "cargo::rustc-env=UBOS_SYNC_VERSION={}",
@@ -29,4 +36,7 @@ fn main() {
         }
     }
     println!("cargo::rerun-if-changed=build.rs");
+    if std::path::Path::new("packaging/commit").exists() {
+        println!("cargo::rerun-if-changed=packaging/commit");
+    }
 }

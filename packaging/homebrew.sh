@@ -42,7 +42,7 @@ ${homepage:+  homepage "$homepage"
     system "cargo", "install", *std_cargo_args
     system bin/"ubos-sync", "man", "--out", man1
     generate_completions_from_executable(bin/"ubos-sync", "completions")
-    pkgshare.install "profiles", "launchd"
+    pkgshare.install "profiles", "schema", "launchd"
   end
 
   test do

@@ -3,6 +3,8 @@
 
 mod lab;
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use lab::{At, Lab, Pty, Side, need, wait_until};
 use rustix::process::Signal;
 
@@ -100,6 +102,32 @@ fn a_signal_or_control_c_gives_the_terminal_back_too() {
         pty.signal(sent);
         assert_eq!(pty.ended(), code);
     }
+}
+
+#[test]
+fn a_service_manager_that_hangs_is_told_and_holds_up_nobody() {
+    if !cfg!(target_os = "linux") || !need(&["unison"]) {
+        return;
+    }
+    let lab = Lab::builder().without_sshd().injectable().build();
+    lab.local_policy("");
+    let manager = |script: &str| {
+        let file = lab.root().join("laptop-bin/systemctl");
+        let staged = file.with_extension("staged");
+        std::fs::write(&staged, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&staged, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(staged, file).unwrap();
+    };
+    manager("exit 0");
+    lab.run(&["service", "install", "--apply"]).expect(0);
+    manager("exec sleep 600");
+    let told = lab.run(&["status", "--offline", "--json"]).expect(0).json();
+    let why = told["service"][0]["manager_error"].as_str().unwrap();
+    assert_eq!(why, "systemctl: no answer within 3 s");
+    let mut pty = live(&lab);
+    pty.sees("ubos-sync.timer");
+    pty.press("q");
+    assert_eq!(pty.ended(), 0);
 }
 
 #[test]

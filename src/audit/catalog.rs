@@ -16,6 +16,7 @@ use crate::model::text::nearest;
 
 /// One run in a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
     pub run: String,
     #[serde(flatten)]
@@ -27,6 +28,7 @@ pub struct Summary {
 
 /// What a list tells of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Facts {
     pub command: String,
     pub mode: Mode,

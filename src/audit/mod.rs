@@ -5,6 +5,7 @@ pub mod chain;
 pub mod human;
 pub mod retention;
 pub mod store;
+mod thin;
 pub mod trace;
 pub mod verify;
 

@@ -1,14 +1,14 @@
 //! `check`: is the policy sound, and what does it come to?
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 
 use super::args::Global;
 use super::failure::Failure;
-use super::out;
+use super::{documents, out};
 use crate::host::policy_file;
 use crate::model::exit;
 use crate::model::policy::{Origin, Policy, Setting};
+use crate::model::record::SCHEMA;
 use crate::model::text::{count, neutral};
 
 /// Validate the policy
@@ -62,28 +62,30 @@ fn summary(policy: &Policy) -> String {
     )
 }
 
-fn document(policy: &Policy) -> Value {
-    let settings: Vec<Value> = policy
-        .settings
-        .iter()
-        .map(|s| match s.origin {
-            Origin::Line(n) => {
-                json!({ "key": s.key, "value": s.value, "from": "policy", "line": n })
-            }
-            Origin::Default => json!({ "key": s.key, "value": s.value, "from": "default" }),
-        })
-        .collect();
-    json!({
-        "schema": crate::model::record::SCHEMA,
-        "command": "check",
-        "outcome": "in-sync",
-        "exit_code": exit::DONE,
-        "policy": policy.file.to_string_lossy(),
-        "digest": policy.digest,
-        "rules": policy.truth.rules.digest(),
-        "faults": [],
-        "settings": settings,
-    })
+fn document(policy: &Policy) -> documents::Check<'_> {
+    let settings = policy.settings.iter().map(|s| {
+        let (from, line) = match s.origin {
+            Origin::Line(n) => ("policy", Some(n)),
+            Origin::Default => ("default", None),
+        };
+        documents::CheckSetting {
+            key: &s.key,
+            value: &s.value,
+            from,
+            line,
+        }
+    });
+    documents::Check {
+        schema: SCHEMA,
+        command: "check",
+        outcome: "in-sync",
+        exit_code: exit::DONE,
+        policy: policy.file.to_string_lossy(),
+        digest: &policy.digest,
+        rules: policy.truth.rules.digest(),
+        faults: [],
+        settings: settings.collect(),
+    }
 }
 
 /// The resolved policy as TOML, one comment per value.

@@ -2,13 +2,12 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use globset::{GlobBuilder, GlobMatcher};
-use serde_json::json;
 
 use super::args::Global;
 use super::complete;
 use super::failure::Failure;
 use super::sync::{Wish, carry};
-use super::{out, render};
+use super::{documents, out, render};
 use crate::audit::store::Store;
 use crate::host::link::Link;
 use crate::host::{clock, policy_file, signals};
@@ -98,9 +97,12 @@ fn known(policy: &Policy) -> Result<Vec<Conflict>, Failure> {
 
 fn list(all: &[Conflict], global: &Global) {
     if global.json {
-        out::json(&json!({
-            "schema": SCHEMA, "command": "conflicts", "conflicts": all, "exit_code": exit::DONE,
-        }));
+        out::json(&documents::Conflicts {
+            schema: SCHEMA,
+            command: "conflicts",
+            conflicts: all,
+            exit_code: exit::DONE,
+        });
     } else {
         out::text(&render::conflicts::screen(all, &out::style(global, false)));
     }
@@ -177,10 +179,14 @@ fn show(policy: &Policy, all: &[Conflict], path: &str, global: &Global) -> Resul
                 .ok()
                 .map(|b| String::from_utf8_lossy(b).into_owned())
         };
-        out::json(&json!({
-            "schema": SCHEMA, "command": "conflicts", "conflict": c, "local": text(&local), "peer": text(&far),
-            "exit_code": exit::DONE,
-        }));
+        out::json(&documents::ConflictShown {
+            schema: SCHEMA,
+            command: "conflicts",
+            conflict: c,
+            local: text(&local),
+            peer: text(&far),
+            exit_code: exit::DONE,
+        });
         return Ok(exit::DONE);
     }
     out::text(&render::conflicts::screen(

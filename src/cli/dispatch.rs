@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use clap::Parser;
-use serde_json::json;
 
 use super::args::{Cli, Command, Global};
+use super::documents::Failed;
 use super::failure::Failure;
 use super::{out, runs};
 use crate::audit::store::Store;
 use crate::host::{clock, policy_file, process, signals};
+use crate::model::record::SCHEMA;
 
 /// Runs the program; every way out of it comes through here.
 pub fn main() -> u8 {
@@ -92,14 +93,15 @@ fn audit_log(args: &runs::RunsArgs, global: &Global) -> Result<u8, Failure> {
 fn report(cli: &Cli, command: &str, failure: &Failure) {
     let wants_json = cli.global.json || matches!(&cli.command, Command::Check(c) if c.wants_json());
     if wants_json {
-        out::json(&json!({
-            "schema": crate::model::record::SCHEMA,
-            "command": command,
-            "outcome": "failed",
-            "exit_code": failure.code,
-            "error": failure.message,
-            "faults": failure.details,
-        }));
+        out::json(&Failed {
+            schema: SCHEMA,
+            command,
+            outcome: "failed",
+            exit_code: failure.code,
+            error: &failure.message,
+            faults: &failure.faults,
+            nearest: None,
+        });
     }
     out::note(&failure.message);
 }

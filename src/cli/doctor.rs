@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::args::Global;
 use super::complete;
+use super::documents::{self, DoctorCheck, DoctorMended};
 use super::failure::Failure;
 use super::out;
 use super::profile::chosen;
@@ -182,37 +182,45 @@ impl Shown {
             out::text(&doctor::screen(checks, &style));
             return;
         }
-        let rows: Vec<Value> = checks
-            .iter()
-            .map(|c| {
-                json!({
-                    "result": c.verdict.word(), "host": c.host, "check": c.what, "found": c.found, "fix": c.fix,
-                    "can_mend": c.mend.is_some(),
-                })
-            })
-            .collect();
-        let mut doc = json!({
-            "schema": SCHEMA, "command": MENDS, "at": at(), "checks": rows, "exit_code": code,
-            "mode": if self.applied { Mode::Apply } else { Mode::DryRun },
+        let rows = checks.iter().map(|c| DoctorCheck {
+            result: c.verdict.word(),
+            host: &c.host,
+            check: c.what,
+            found: &c.found,
+            fix: &c.fix,
+            can_mend: c.mend.is_some(),
         });
-        if let Some(all) = &self.mended {
-            doc["mended"] = all.iter().map(|m| entry(m, self.applied)).collect();
-        }
-        if let Some(run) = self.run {
-            doc["run"] = json!(run);
-        }
-        out::json(&doc);
+        let mended = self.mended.as_ref();
+        out::json(&documents::Doctor {
+            schema: SCHEMA,
+            command: MENDS,
+            at: at(),
+            checks: rows.collect(),
+            exit_code: code,
+            mode: if self.applied {
+                Mode::Apply
+            } else {
+                Mode::DryRun
+            },
+            mended: mended.map(|all| all.iter().map(|m| entry(m, self.applied)).collect()),
+            run: self.run,
+        });
     }
 }
 
-fn entry(m: &Mended, applied: bool) -> Value {
+fn entry(m: &Mended, applied: bool) -> DoctorMended<'_> {
     let result = match (&m.not, applied) {
         (None, true) => "done",
         (None, false) => "planned",
         (Some(_), true) => "failed",
         (Some(_), false) => "skipped",
     };
-    json!({
-        "host": m.host, "check": m.check, "does": m.mend.words(), "path": m.mend.path, "result": result, "why": m.not,
-    })
+    DoctorMended {
+        host: &m.host,
+        check: m.check,
+        does: m.mend.words(),
+        path: &m.mend.path,
+        result,
+        why: m.not.as_deref(),
+    }
 }

@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::args::Global;
 use super::complete;
+use super::documents::{self, ExplainLast, ExplainLog};
 use super::failure::Failure;
 use super::out;
 use crate::audit::store::Store;
@@ -17,6 +17,7 @@ use crate::host::{plain_files, policy_file};
 use crate::model::exit;
 use crate::model::path::RelPath;
 use crate::model::policy::{self, Policy};
+use crate::model::record::SCHEMA;
 use crate::model::rules::Verdict;
 
 /// Tell which rule puts a path in which lane, and what the last run did with it
@@ -161,30 +162,36 @@ impl Explained {
         all
     }
 
-    fn document(&self) -> Value {
+    fn document(&self) -> documents::Explain<'_> {
         let (verdict, rule) = words(&self.verdict);
         let lane = match (&self.verdict, self.logs.is_empty()) {
             (Verdict::Truth(_), _) => Some("truth"),
             (_, false) => Some("log"),
             _ => None,
         };
-        let mut document = json!({
-            "schema": crate::model::record::SCHEMA,
-            "command": "explain",
-            "outcome": "in-sync",
-            "exit_code": exit::DONE,
-            "path": self.path.lossy(),
-            "kind": if self.is_dir { "directory" } else { "file" },
-            "lane": lane,
-            "verdict": verdict,
-            "rule": rule,
-            "logs": self.logs.iter().map(|(p, r)| json!({ "peer": p, "remote": r })).collect::<Vec<_>>(),
-            "last": self.last.as_ref().map(|l| json!({ "run": l.run, "started": l.started, "peer": l.peer, "what": l.what })),
-            "publish": self.published.as_ref().map(|v| words(v).0),
-        });
-        if let Some(hex) = self.path.hex_if_not_utf8() {
-            document["path_hex"] = json!(hex);
+        documents::Explain {
+            schema: SCHEMA,
+            command: "explain",
+            outcome: "in-sync",
+            exit_code: exit::DONE,
+            path: self.path.lossy(),
+            kind: if self.is_dir { "directory" } else { "file" },
+            lane,
+            verdict,
+            rule,
+            logs: self
+                .logs
+                .iter()
+                .map(|(peer, remote)| ExplainLog { peer, remote })
+                .collect(),
+            last: self.last.as_ref().map(|l| ExplainLast {
+                run: &l.run,
+                started: &l.started,
+                peer: &l.peer,
+                what: &l.what,
+            }),
+            publish: self.published.as_ref().map(|v| words(v).0),
+            path_hex: self.path.hex_if_not_utf8(),
         }
-        document
     }
 }

@@ -1,7 +1,6 @@
 //! Why a command ends without having done what was asked, and with which exit code.
 
-use serde_json::json;
-
+use super::documents::PolicyFault;
 use crate::host::policy_file::PolicyError;
 use crate::model::exit;
 
@@ -10,8 +9,8 @@ use crate::model::exit;
 pub struct Failure {
     pub code: u8,
     pub message: String,
-    /// What `--json` shows beside the message.
-    pub details: serde_json::Value,
+    /// What is wrong with the policy; `--json` shows it beside the message.
+    pub faults: Vec<PolicyFault>,
 }
 
 impl Failure {
@@ -43,27 +42,32 @@ impl Failure {
         Self {
             code,
             message: message.into(),
-            details: json!([]),
+            faults: Vec::new(),
         }
     }
 }
 
 impl From<PolicyError> for Failure {
     fn from(error: PolicyError) -> Self {
-        let details = match &error {
+        let faults = match &error {
             PolicyError::Faults(file, faults) => faults
                 .iter()
-                .map(|f| {
-                    json!({ "file": file.to_string_lossy(), "line": f.line, "column": f.column, "key": f.key,
-                            "text": f.text, "reason": f.reason, "suggestion": f.suggestion })
+                .map(|f| PolicyFault {
+                    file: file.to_string_lossy().into_owned(),
+                    line: f.line,
+                    column: f.column,
+                    key: f.key.clone(),
+                    text: f.text.clone(),
+                    reason: f.reason.clone(),
+                    suggestion: f.suggestion.clone(),
                 })
                 .collect(),
-            _ => json!([]),
+            _ => Vec::new(),
         };
         Self {
             code: exit::USAGE,
             message: error.to_string(),
-            details,
+            faults,
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use serde_json::json;
 
 use super::args::{Global, duration};
+use super::documents::{self, HealthLane};
 use super::failure::Failure;
 use super::out;
 use super::worker_state;
@@ -55,18 +55,22 @@ impl Health {
         if global.json {
             let lanes: Vec<_> = rows
                 .iter()
-                .map(|r| {
-                    json!({
-                        "peer": r.peer, "lane": r.lane, "healthy": !old(r),
-                        "last_success": r.last.map(crate::model::time::rfc3339),
-                    })
+                .map(|r| HealthLane {
+                    peer: &r.peer,
+                    lane: r.lane,
+                    healthy: !old(r),
+                    last_success: r.last.map(crate::model::time::rfc3339),
                 })
                 .collect();
-            out::json(&json!({
-                "schema": SCHEMA, "command": "health", "healthy": healthy, "exit_code": code,
-                "max_age_seconds": most.as_secs(), "lanes": lanes,
-                "worker": worker.as_ref().map(worker_state::Worker::json),
-            }));
+            out::json(&documents::Health {
+                schema: SCHEMA,
+                command: "health",
+                healthy,
+                exit_code: code,
+                max_age_seconds: most.as_secs(),
+                lanes,
+                worker: worker.as_ref(),
+            });
             return Ok(code);
         }
         for r in &rows {

@@ -1,10 +1,10 @@
 //! `hold` and `release`: no applied run on a pair until it is released.
 
 use clap::Args;
-use serde_json::json;
 
 use super::args::Global;
 use super::complete;
+use super::documents;
 use super::failure::Failure;
 use super::out;
 use super::profile::chosen;
@@ -99,10 +99,19 @@ fn both(global: &Global, name: &str, what: &str, why: &str) -> Result<u8, Failur
     let verb = if what == "hold" { "held" } else { "released" };
     let was = here.why.or(far_was.why);
     if global.json {
-        out::json(&json!({
-            "schema": SCHEMA, "command": what, "peer": peer.name, "outcome": verb, "was": was,
-            "peer_reached": there.is_ok(), "exit_code": if there.is_ok() { exit::DONE } else { exit::FAILED },
-        }));
+        out::json(&documents::Hold {
+            schema: SCHEMA,
+            command: what,
+            peer: &peer.name,
+            outcome: verb,
+            was,
+            peer_reached: there.is_ok(),
+            exit_code: if there.is_ok() {
+                exit::DONE
+            } else {
+                exit::FAILED
+            },
+        });
     } else {
         out::line(&format!(
             "{} and {} are {verb}",

@@ -5,15 +5,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 
 use super::args::Global;
+use super::documents;
 use super::failure::Failure;
 use super::out;
 use crate::host::plain_files;
 use crate::host::policy_file::{self, FILE_NAME, PolicyError};
 use crate::model::exit;
 use crate::model::policy::{self, Policy};
+use crate::model::record;
 use crate::model::text::neutral;
 
 const STARTER: &str = include_str!("starter.toml");
@@ -38,11 +39,14 @@ impl Init {
             self.starter()?
         };
         if global.json {
-            let written: Vec<_> = written.iter().map(|p| p.to_string_lossy()).collect();
-            out::json(
-                &json!({ "schema": crate::model::record::SCHEMA, "command": "init", "outcome": "applied",
-                               "exit_code": exit::DONE, "written": written }),
-            );
+            let written = written.iter().map(|p| p.to_string_lossy()).collect();
+            out::json(&documents::Init {
+                schema: record::SCHEMA,
+                command: "init",
+                outcome: "applied",
+                exit_code: exit::DONE,
+                written,
+            });
         } else if !global.quiet {
             for path in &written {
                 out::line(&format!("wrote {}", shown(path)));

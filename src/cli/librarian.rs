@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 
 use super::args::Global;
 use super::complete;
+use super::documents::{self, LibrarianTest};
 use super::failure::Failure;
 use super::out;
 use super::profile::chosen;
@@ -60,15 +60,13 @@ impl Librarian {
             rows.extend(tested.into_iter().map(|t| (peer.name.clone(), t)));
         }
         if global.json {
-            let tests: Vec<_> = rows
-                .iter()
-                .map(|(peer, t)| json!({
-                    "name": t.name, "peer": peer, "result": if t.pass { "pass" } else { "fail" }, "evidence": t.evidence,
-                }))
-                .collect();
-            out::json(
-                &json!({ "schema": SCHEMA, "command": "librarian", "tests": tests, "exit_code": code }),
-            );
+            let tests = rows.iter().map(|(peer, t)| LibrarianTest::Done {
+                name: t.name,
+                peer,
+                result: if t.pass { "pass" } else { "fail" },
+                evidence: &t.evidence,
+            });
+            out::json(&document(tests.collect(), code));
             return Ok(code);
         }
         for (peer, t) in &rows {
@@ -88,15 +86,19 @@ impl Librarian {
     }
 }
 
+fn document(tests: Vec<LibrarianTest>, exit_code: u8) -> documents::Librarian {
+    documents::Librarian {
+        schema: SCHEMA,
+        command: "librarian",
+        tests,
+        exit_code,
+    }
+}
+
 fn told(peers: &[&Peer], global: &Global) -> u8 {
     if global.json {
-        let tests: Vec<_> = TESTS
-            .iter()
-            .map(|(name, what)| json!({ "name": name, "would": what }))
-            .collect();
-        out::json(
-            &json!({ "schema": SCHEMA, "command": "librarian", "tests": tests, "exit_code": exit::DONE }),
-        );
+        let tests = TESTS.map(|(name, would)| LibrarianTest::Told { name, would });
+        out::json(&document(tests.into(), exit::DONE));
         return exit::DONE;
     }
     for peer in peers {

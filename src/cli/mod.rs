@@ -9,6 +9,7 @@ mod conflicts;
 mod demo;
 mod dispatch;
 mod doctor;
+mod documents;
 mod explain;
 mod failure;
 mod full;

@@ -6,7 +6,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use serde_json::Value;
+use serde::Serialize;
 
 use super::args::{Color, Global};
 use super::render::Style;
@@ -69,7 +69,7 @@ pub fn raw(bytes: &[u8]) {
 }
 
 /// The one document of `--json`.
-pub fn json(document: &Value) {
+pub fn json(document: &impl Serialize) {
     let mut out = std::io::stdout().lock();
     let _ = serde_json::to_writer_pretty(&mut out, document);
     let _ = writeln!(out);

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 
 use super::args::Global;
 use super::complete;
+use super::documents;
 use super::failure::Failure;
 use super::out;
 use crate::host::{plain_files, policy_file};
 use crate::model::exit;
 use crate::model::policy::{Peer, Policy};
+use crate::model::record::SCHEMA;
 use crate::model::text::{nearest, neutral};
 use crate::tool::unison_profile;
 
@@ -101,18 +102,23 @@ impl Profile {
     }
 }
 
-fn document(all: &[Rendered], code: u8) -> serde_json::Value {
-    let profiles: Vec<_> = all
-        .iter()
-        .map(|r| json!({ "peer": r.peer.name, "state": r.state, "content": String::from_utf8_lossy(&r.bytes) }))
-        .collect();
-    json!({
-        "schema": crate::model::record::SCHEMA,
-        "command": "profile",
-        "outcome": if code == exit::DONE { "in-sync" } else { "failed" },
-        "exit_code": code,
-        "profiles": profiles,
-    })
+fn document<'a>(all: &'a [Rendered], code: u8) -> documents::Profiles<'a> {
+    let profiles = all.iter().map(|r| documents::Profile {
+        peer: &r.peer.name,
+        state: r.state,
+        content: String::from_utf8_lossy(&r.bytes),
+    });
+    documents::Profiles {
+        schema: SCHEMA,
+        command: "profile",
+        outcome: if code == exit::DONE {
+            "in-sync"
+        } else {
+            "failed"
+        },
+        exit_code: code,
+        profiles: profiles.collect(),
+    }
 }
 
 /// The peers named on the command line, all when none is.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 
 use super::args::Global;
+use super::documents;
 use super::failure::Failure;
 use super::out;
 use super::render::report::{Facts, page};
@@ -61,10 +61,15 @@ impl Report {
         files::write_atomic(file, html.as_bytes(), files::Sync::Name)
             .map_err(|e| Failure::failed(format!("the report cannot be written: {e}")))?;
         if global.json {
-            out::json(&json!({
-                "schema": SCHEMA, "command": "report", "outcome": "applied", "exit_code": exit::DONE,
-                "file": file, "bytes": html.len(), "runs": records.len(),
-            }));
+            out::json(&documents::Report {
+                schema: SCHEMA,
+                command: "report",
+                outcome: "applied",
+                exit_code: exit::DONE,
+                file: file.to_string_lossy(),
+                bytes: html.len(),
+                runs: records.len(),
+            });
         } else if !global.quiet {
             out::line(&format!(
                 "{}: {} of {}",

@@ -1,9 +1,10 @@
 //! `runs`: what was done, by whom, and the proof that the record of it is whole.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde::Serialize;
 
 use super::complete;
+use super::documents::{Failed, Runs, RunsVerified};
 use super::render::table::{Align, Cell, lines};
 use super::render::{self, Meaning, Style};
 use crate::audit::catalog::Facts;
@@ -58,12 +59,18 @@ fn failed(error: &AuditError, style: &Style, as_json: bool) -> (String, u8) {
     };
     if as_json {
         let nearest = match error {
-            AuditError::Unknown { nearest, .. } => nearest.clone(),
+            AuditError::Unknown { nearest, .. } => nearest.as_deref(),
             _ => None,
         };
-        let doc = json!({
-            "schema": SCHEMA, "exit_code": code, "error": error.to_string(), "nearest": nearest,
-        });
+        let doc = Failed {
+            schema: SCHEMA,
+            command: "runs",
+            outcome: "failed",
+            exit_code: code,
+            error: &error.to_string(),
+            faults: &[],
+            nearest,
+        };
         return (document(&doc), code);
     }
     let next = match error {
@@ -78,15 +85,18 @@ fn failed(error: &AuditError, style: &Style, as_json: bool) -> (String, u8) {
     (format!("{what}\nNext: {next}\n"), code)
 }
 
-fn document(value: &serde_json::Value) -> String {
-    neutral_json(&format!("{value:#}")) + "\n"
+fn document(document: &impl Serialize) -> String {
+    neutral_json(&serde_json::to_string_pretty(document).unwrap_or_default()) + "\n"
 }
 
 fn list(store: &Store, limit: usize, style: &Style, as_json: bool) -> Result<(String, u8)> {
     let limit = if limit == 0 { usize::MAX } else { limit };
     let runs = store.newest(limit)?;
     if as_json {
-        let doc = json!({ "schema": SCHEMA, "runs": runs });
+        let doc = Runs {
+            schema: SCHEMA,
+            runs,
+        };
         return Ok((document(&doc), exit::DONE));
     }
     if runs.is_empty() {
@@ -191,11 +201,16 @@ fn verify(store: &Store, style: &Style, as_json: bool) -> Result<(String, u8)> {
         false => exit::FAILED,
     };
     if as_json {
-        let faults: Vec<_> = verdict.faults.iter().map(ToString::to_string).collect();
-        let doc = json!({
-            "schema": SCHEMA, "exit_code": code, "whole": faults.is_empty(), "records": verdict.records,
-            "before": verdict.before, "open": verdict.open, "head": verdict.head, "faults": faults,
-        });
+        let doc = RunsVerified {
+            schema: SCHEMA,
+            exit_code: code,
+            whole: verdict.faults.is_empty(),
+            records: verdict.records,
+            before: verdict.before,
+            open: verdict.open,
+            head: &verdict.head,
+            faults: verdict.faults.iter().map(ToString::to_string).collect(),
+        };
         return Ok((document(&doc), code));
     }
     Ok((verdict_text(&verdict, style), code))
@@ -237,6 +252,7 @@ fn verdict_text(v: &Verdict, style: &Style) -> String {
 mod tests {
     use super::*;
     use crate::audit::samples::{record, store};
+    use serde_json::json;
 
     fn ask(store: &Store, what: RunsCommand, json: bool) -> (String, u8) {
         run(

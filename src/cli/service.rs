@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::{Global, duration};
+use super::documents::{
+    ServiceCommands, ServiceFile, ServicePrint, ServiceStatus, ServiceUninstall,
+};
 use super::failure::Failure;
 use super::service_args::{Chosen, Scope};
 use super::{out, render};
@@ -162,14 +165,18 @@ fn show(
 ) {
     let commands = commands_of(choice, policy, planned);
     if global.json {
-        let files: Vec<Value> = planned
-            .iter()
-            .map(|p| json!({ "path": p.path.display().to_string(), "content": p.file.content, "now": now_word(p.now) }))
-            .collect();
-        let commands: Vec<String> = commands.iter().map(shown).collect();
-        out::json(&json!({
-            "schema": SCHEMA, "command": "service", "files": files, "commands": commands, "exit_code": exit::DONE,
-        }));
+        let files = planned.iter().map(|p| ServiceFile {
+            path: p.path.display().to_string(),
+            content: &p.file.content,
+            now: now_word(p.now),
+        });
+        out::json(&ServicePrint {
+            schema: SCHEMA,
+            command: "service",
+            files: files.collect(),
+            commands: commands.iter().map(shown).collect(),
+            exit_code: exit::DONE,
+        });
         return;
     }
     for p in planned {
@@ -243,10 +250,13 @@ fn carry_out(global: &Global, commands: &[Command]) -> Result<u8, Failure> {
         }
     }
     if global.json {
-        let commands: Vec<String> = commands.iter().map(shown).collect();
-        out::json(
-            &json!({ "schema": SCHEMA, "command": "service", "commands": commands, "note": failed, "exit_code": exit::DONE }),
-        );
+        out::json(&ServiceCommands {
+            schema: SCHEMA,
+            command: "service",
+            commands: commands.iter().map(shown).collect(),
+            note: failed,
+            exit_code: exit::DONE,
+        });
     } else if let Some(note) = failed {
         out::note(&note);
     }
@@ -267,11 +277,14 @@ fn uninstall(global: &Global, scope: &Scope) -> Result<u8, Failure> {
     let after = service::after_uninstall(scope.kind(), scope.system, &names);
     let removed: Vec<String> = all.iter().map(|(p, _)| p.display().to_string()).collect();
     let document = |done: bool| {
-        let commands: Vec<String> = before.iter().chain(&after).map(shown).collect();
-        out::json(&json!({
-            "schema": SCHEMA, "command": "service", "removed": removed, "commands": commands, "done": done,
-            "exit_code": exit::DONE,
-        }));
+        out::json(&ServiceUninstall {
+            schema: SCHEMA,
+            command: "service",
+            removed: &removed,
+            commands: before.iter().chain(&after).map(shown).collect(),
+            done,
+            exit_code: exit::DONE,
+        });
     };
     if !scope.apply && global.json {
         document(false);
@@ -334,16 +347,14 @@ fn status(global: &Global, policy: &Policy, scope: &Scope) -> Result<u8, Failure
         .collect();
     let first = all.first();
     if global.json {
-        let mut doc = json!(first);
-        if first.is_none() {
-            doc = json!({});
-        }
-        doc["schema"] = json!(SCHEMA);
-        doc["command"] = json!("service");
-        doc["installed"] = json!(first.is_some());
-        doc["all"] = json!(all);
-        doc["exit_code"] = json!(exit::DONE);
-        out::json(&doc);
+        out::json(&ServiceStatus {
+            first,
+            schema: SCHEMA,
+            command: "service",
+            installed: first.is_some(),
+            all: &all,
+            exit_code: exit::DONE,
+        });
         return Ok(exit::DONE);
     }
     if first.is_none() {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::args::Global;
+use super::documents::{self, Snapshot, SnapshotsPruned};
 use super::failure::Failure;
 use super::out;
 use crate::host::link::Link;
@@ -147,11 +147,16 @@ fn age_of(run: &str) -> Option<Duration> {
     (clock::now() - at.and_utc()).to_std().ok()
 }
 
-fn document(shelf: &Shelf, f: &Folder) -> serde_json::Value {
-    json!({
-        "run": f.run, "peer": shelf.peer, "host": shelf.host, "kib": f.kib, "losers": f.has_losers,
-        "unfinished": f.is_unfinished, "age_seconds": f.age.map(|a| a.as_secs()),
-    })
+fn document<'a>(shelf: &'a Shelf, f: &'a Folder) -> Snapshot<'a> {
+    Snapshot {
+        run: &f.run,
+        peer: &shelf.peer,
+        host: &shelf.host,
+        kib: f.kib,
+        losers: f.has_losers,
+        unfinished: f.is_unfinished,
+        age_seconds: f.age.map(|a| a.as_secs()),
+    }
 }
 
 fn list(shelves: &[Shelf], away: &[String], global: &Global) -> Result<u8, Failure> {
@@ -165,9 +170,13 @@ fn list(shelves: &[Shelf], away: &[String], global: &Global) -> Result<u8, Failu
             .iter()
             .flat_map(|s| s.folders.iter().map(|f| document(s, f)))
             .collect();
-        out::json(&json!({
-            "schema": SCHEMA, "command": "snapshots", "snapshots": all, "unreachable": away, "exit_code": code,
-        }));
+        out::json(&documents::Snapshots {
+            schema: SCHEMA,
+            command: "snapshots",
+            snapshots: all,
+            unreachable: away,
+            exit_code: code,
+        });
         return Ok(code);
     }
     for s in shelves {
@@ -247,10 +256,15 @@ fn prune(
         exit::FAILED
     };
     if global.json {
-        out::json(&json!({
-            "schema": SCHEMA, "command": "snapshots", "dropped": dropped, "bytes": freed, "applied": apply,
-            "unreachable": away, "exit_code": code,
-        }));
+        out::json(&SnapshotsPruned {
+            schema: SCHEMA,
+            command: "snapshots",
+            dropped,
+            bytes: freed,
+            applied: apply,
+            unreachable: away,
+            exit_code: code,
+        });
         return Ok(code);
     }
     let word = match (dropped.is_empty(), apply) {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::Global;
+use super::documents::{self, LastRun, StatusLane, StatusPeer};
 use super::failure::Failure;
 use super::live;
 use super::out;
@@ -50,27 +51,39 @@ impl Status {
             false => self.look(&policy, global)?,
         };
         // The newest records, read once for all that is told of them.
-        let newest = store.newest(NEWEST).unwrap_or_default();
-        let applied: Vec<Summary> = newest.into_iter().filter(is_applied).collect();
-        let last = applied.first();
-        let mut doc = self.document(&policy, &lanes, lock.as_deref(), last);
-        let standings = standings(&policy, &store, &applied);
-        doc["lanes"] = json!(standings);
-        doc["now"] = json!(crate::model::time::rfc3339(clock::now()));
-        doc["streak"] = json!(memory::streak(&policy));
+        let applied = store.applied(NEWEST).unwrap_or_default();
+        let standings = overview::standings(&policy, &applied);
         let units = installed::all(&policy);
-        if doc["next_run"].is_null() {
-            let mut next = units.iter().filter_map(|u| u.told.next_run.as_ref());
-            doc["next_run"] = json!(next.next());
-        }
-        if doc["overdue"].is_null() {
-            doc["overdue"] = json!(is_timer_late(&policy, &units, &standings));
-        }
-        doc["service"] = json!(units);
+        let worker = worker_state::read(&policy);
+        let lives = worker.as_ref().filter(|w| w.alive);
+        let of_worker = lives.and_then(|w| w.doc.next_run.clone());
+        let of_timer = || units.iter().find_map(|u| u.told.next_run.clone());
+        let overdue = worker.as_ref().map(|w| is_overdue(&policy, w));
+        let doc = documents::Status {
+            schema: SCHEMA,
+            command: "status",
+            site: &policy.site.name,
+            peers: policy
+                .peers
+                .iter()
+                .map(|p| peer(&policy, &p.name, &lanes))
+                .collect(),
+            lock,
+            pause: (),
+            worker: worker.as_ref(),
+            last_run: applied.first().map(last_run),
+            next_run: of_worker.or_else(of_timer),
+            overdue: overdue.or_else(|| is_timer_late(&policy, &units, &standings)),
+            offline: self.offline,
+            lanes: standings,
+            now: crate::model::time::rfc3339(clock::now()),
+            streak: memory::streak(&policy),
+            service: units,
+        };
         if global.json {
             out::json(&doc);
         } else {
-            out::text(&status::screen(&doc, &out::style(global, false)));
+            out::text(&status::screen(&json!(doc), &out::style(global, false)));
         }
         Ok(exit::DONE)
     }
@@ -108,55 +121,31 @@ impl Status {
             Err(words) => (Vec::new(), Some(words)),
         })
     }
+}
 
-    fn document(
-        &self,
-        policy: &Policy,
-        lanes: &[Lane],
-        lock: Option<&str>,
-        last: Option<&Summary>,
-    ) -> Value {
-        let peers: Vec<Value> = policy
-            .peers
-            .iter()
-            .map(|p| {
-                let own: Vec<&Lane> = lanes.iter().filter(|l| l.subject() == p.name).collect();
-                let reachable = match own.first() {
-                    None => Value::Null,
-                    Some(_) => json!(!own.iter().all(|l| l.outcome() == Outcome::Offline)),
-                };
-                json!({
-                    "name": p.name,
-                    "reachable": reachable,
-                    "lanes": own.iter().map(|l| lane(l)).collect::<Vec<_>>(),
-                    "pending": own.iter().map(|l| pending(l)).sum::<usize>(),
-                    "conflicts": own.iter().map(|l| conflicts(l)).sum::<usize>(),
-                    "held": held_here(&policy.site, &p.name),
-                    "librarian": memory::passed(policy, &p.name),
-                })
-            })
-            .collect();
-        let worker = worker_state::read(policy);
-        let overdue = worker.as_ref().map(|w| is_overdue(policy, w));
-        let facts = last.and_then(|s| s.facts.as_ref());
-        let started = facts.and_then(|f| chrono::DateTime::parse_from_rfc3339(&f.started).ok());
-        let age = started.map(|at| (clock::now() - at.to_utc()).num_seconds());
-        json!({
-            "schema": SCHEMA,
-            "command": "status",
-            "site": policy.site.name,
-            "peers": peers,
-            "lock": lock,
-            "pause": Value::Null,
-            "worker": worker.as_ref().map(worker_state::Worker::json),
-            "last_run": last.zip(facts).map(|(s, f)| json!({
-                "run": s.run, "command": f.command, "mode": f.mode, "outcome": f.outcome, "started": f.started,
-                "age_seconds": age,
-            })),
-            "next_run": worker.as_ref().filter(|w| w.alive).and_then(|w| w.doc.next_run.clone()),
-            "overdue": overdue,
-            "offline": self.offline,
-        })
+fn peer<'a>(policy: &Policy, name: &'a str, lanes: &'a [Lane]) -> StatusPeer<'a> {
+    let own: Vec<&Lane> = lanes.iter().filter(|l| l.subject() == name).collect();
+    let is_away = own.iter().all(|l| l.outcome() == Outcome::Offline);
+    StatusPeer {
+        name,
+        reachable: (!own.is_empty()).then_some(!is_away),
+        pending: own.iter().map(|l| pending(l)).sum(),
+        conflicts: own.iter().map(|l| conflicts(l)).sum(),
+        lanes: own.into_iter().map(lane).collect(),
+        held: held_here(&policy.site, name),
+        librarian: memory::passed(policy, name),
+    }
+}
+
+fn last_run(record: &Record) -> LastRun<'_> {
+    let started = chrono::DateTime::parse_from_rfc3339(&record.started).ok();
+    LastRun {
+        run: &record.run,
+        command: &record.command,
+        mode: record.mode,
+        outcome: record.outcome,
+        started: &record.started,
+        age_seconds: started.map(|at| (clock::now() - at.to_utc()).num_seconds()),
     }
 }
 
@@ -191,22 +180,32 @@ fn is_timer_late(
     units.iter().filter(on).map(late).reduce(|a, b| a || b)
 }
 
-fn lane(lane: &Lane) -> Value {
+fn lane(lane: &Lane) -> StatusLane<'_> {
     let message = lane.message();
     match lane {
-        Lane::Truth(t) => json!({
-            "lane": "truth", "outcome": t.outcome, "pending": pending(lane), "conflicts": conflicts(lane),
-            "to_peer": t.changes.iter().filter(|c| c.to == "peer").count(),
-            "to_local": t.changes.iter().filter(|c| c.to == "local").count(),
-            "message": message,
-        }),
-        Lane::Log(l) => json!({
-            "lane": "log", "log": l.log, "outcome": l.outcome, "action": l.action, "pending": pending(lane),
-            "bytes": l.bytes, "have": l.have, "message": message,
-        }),
-        Lane::Publish(p) => json!({
-            "lane": "publish", "target": p.target, "outcome": p.outcome, "commit": p.commit, "message": message,
-        }),
+        Lane::Truth(t) => StatusLane::Truth {
+            outcome: t.outcome,
+            pending: pending(lane),
+            conflicts: conflicts(lane),
+            to_peer: t.changes.iter().filter(|c| c.to == "peer").count(),
+            to_local: t.changes.iter().filter(|c| c.to == "local").count(),
+            message,
+        },
+        Lane::Log(l) => StatusLane::Log {
+            log: &l.log,
+            outcome: l.outcome,
+            action: l.action,
+            pending: pending(lane),
+            bytes: l.bytes,
+            have: l.have,
+            message,
+        },
+        Lane::Publish(p) => StatusLane::Publish {
+            target: &p.target,
+            outcome: p.outcome,
+            commit: p.commit.as_deref(),
+            message,
+        },
     }
 }
 
@@ -222,12 +221,6 @@ fn conflicts(lane: &Lane) -> usize {
         Lane::Truth(t) => t.left.iter().filter(|l| l.conflict).count(),
         Lane::Log(_) | Lane::Publish(_) => 0,
     }
-}
-
-/// How each lane stands, as the newest applied runs tell.
-fn standings(policy: &Policy, store: &Store, applied: &[Summary]) -> Vec<Standing> {
-    let records = applied.iter().filter_map(|s| store.read(&s.run).ok());
-    overview::standings(policy, &records.collect::<Vec<Record>>())
 }
 
 /// A run of any lane that was carried out to its end.

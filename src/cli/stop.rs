@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
 
 use super::args::Global;
+use super::documents;
 use super::failure::Failure;
 use super::out;
 use crate::host::{clock, files, policy_file, process};
@@ -59,10 +59,14 @@ impl Stop {
         };
         let code = if ended { exit::DONE } else { exit::FAILED };
         if global.json {
-            out::json(&json!({
-                "schema": SCHEMA, "command": "stop", "asked": asked, "killed": killed, "ended": ended,
-                "exit_code": code,
-            }));
+            out::json(&documents::Stop {
+                schema: SCHEMA,
+                command: "stop",
+                asked: &asked,
+                killed: &killed,
+                ended,
+                exit_code: code,
+            });
         } else if asked.is_empty() {
             out::line("nothing is running");
         } else if ended {

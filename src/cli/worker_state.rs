@@ -1,12 +1,15 @@
 //! The worker as `status`, `health` and `stop` see it: what it wrote of itself, and whether it lives.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::host::{files, process};
 use crate::model::policy::Policy;
 use crate::model::worker_doc::WorkerDoc;
 
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Worker {
+    #[serde(flatten)]
     pub doc: WorkerDoc,
     /// It holds its lock: the kernel says so, whatever the file says.
     pub alive: bool,
@@ -32,12 +35,4 @@ pub fn read_by_process(policy: &Policy) -> Option<Worker> {
 fn written(policy: &Policy) -> Option<WorkerDoc> {
     let file = policy.site.state_dir.join(WorkerDoc::FILE);
     serde_json::from_slice(&files::read_bounded(&file, 1 << 16).ok()?).ok()
-}
-
-impl Worker {
-    pub fn json(&self) -> Value {
-        let mut doc = json!(self.doc);
-        doc["alive"] = json!(self.alive);
-        doc
-    }
 }

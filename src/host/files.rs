@@ -336,6 +336,17 @@ pub fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The first bytes of a plain file, however long it is.
+pub fn read_head(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut options = fs::OpenOptions::new();
+    let file = open_with(options.read(true), OFlags::NOFOLLOW, "open", path)?;
+    let mut bytes = Vec::new();
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", path))?;
+    Ok(bytes)
+}
+
 /// The names in a directory, sorted.
 pub fn names(dir: &Path) -> Result<Vec<OsString>> {
     let mut all = Vec::new();

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, PipeWriter, Read, Write};
+use std::io::{self, PipeWriter, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -139,28 +139,33 @@ pub fn run_within(
 ) -> io::Result<Output> {
     let mut session = Session::start(what, error_file(stderr)?)?;
     let _ = session.send(stdin);
-    session.close_stdin();
-    let until = clock::monotonic() + limit;
-    let mut stdout = Vec::new();
-    let code = loop {
-        match session.hear(Duration::from_millis(100)) {
-            Heard::Bytes(bytes) => stdout.extend_from_slice(&bytes),
-            Heard::End => {
-                if let Some(code) = session.wait(Duration::from_millis(200)) {
-                    break code;
-                }
-            }
-            Heard::Nothing => {}
+    let (code, stdout) = session.attended(limit);
+    Ok(Output {
+        code: code.flatten(),
+        stdout,
+        stderr: std::fs::read(stderr).unwrap_or_default(),
+    })
+}
+
+/// Asks a program something that it has to answer soon; no answer in time is an error.
+pub fn ask(what: &Invocation, limit: Duration) -> io::Result<Output> {
+    let mut said = tempfile::tempfile()?;
+    let mut session = Session::start(what, said.try_clone()?)?;
+    let (code, stdout) = session.attended(limit);
+    let Some(code) = code else {
+        if crate::host::signals::stop_wish().is_some() {
+            return Err(io::ErrorKind::Interrupted.into());
         }
-        if clock::monotonic() > until || crate::host::signals::stop_wish().is_some() {
-            session.end(Duration::from_millis(500));
-            break None;
-        }
+        let words = format!("no answer within {} s", limit.as_secs_f32());
+        return Err(io::Error::new(io::ErrorKind::TimedOut, words));
     };
+    let mut stderr = Vec::new();
+    said.rewind()?;
+    said.read_to_end(&mut stderr)?;
     Ok(Output {
         code,
         stdout,
-        stderr: std::fs::read(stderr).unwrap_or_default(),
+        stderr,
     })
 }
 
@@ -331,6 +336,29 @@ impl Session {
         }
     }
 
+    /// What it says until it ends, and its exit code as [`Self::wait`] has it; `None`: it was ended, because it took too long or
+    /// somebody wishes to stop.
+    fn attended(&mut self, limit: Duration) -> (Option<Option<i32>>, Vec<u8>) {
+        self.close_stdin();
+        let until = clock::monotonic() + limit;
+        let mut stdout = Vec::new();
+        loop {
+            match self.hear(Duration::from_millis(100)) {
+                Heard::Bytes(bytes) => stdout.extend_from_slice(&bytes),
+                Heard::End => {
+                    if let Some(code) = self.wait(Duration::from_millis(200)) {
+                        return (Some(code), stdout);
+                    }
+                }
+                Heard::Nothing => {}
+            }
+            if clock::monotonic() > until || crate::host::signals::stop_wish().is_some() {
+                self.end(Duration::from_millis(500));
+                return (None, stdout);
+            }
+        }
+    }
+
     /// Ends the child and everything it started: TERM, then KILL to its process group.
     pub fn end(&mut self, patience: Duration) {
         self.close_stdin();
@@ -381,4 +409,25 @@ pub fn error_file(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(script: &str, limit: Duration) -> io::Result<Output> {
+        let what = Invocation::new("/bin/sh").args(["-c", script]);
+        ask(&what, limit)
+    }
+
+    #[test]
+    fn who_is_asked_answers_in_time_or_is_ended() {
+        let out = asked("echo a; echo b >&2; exit 3", Duration::from_secs(60)).unwrap();
+        assert_eq!(out.code, Some(3));
+        assert_eq!((&*out.stdout, &*out.stderr), (&b"a\n"[..], &b"b\n"[..]));
+        let hangs = asked("sleep 600; echo late", Duration::from_millis(200));
+        let why = hangs.unwrap_err();
+        assert_eq!(why.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(why.to_string(), "no answer within 0.2 s");
+    }
 }

@@ -10,11 +10,15 @@ use crate::tool::manager::{self, Told};
 use crate::tool::units::{self, Choice, Kind, LABEL, Mode};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Standing {
+    #[cfg_attr(test, schemars(extend("enum" = ["systemd", "launchd"])))]
     pub kind: &'static str,
     /// `user` or `system`.
+    #[cfg_attr(test, schemars(extend("enum" = ["user", "system"])))]
     pub scope: &'static str,
     pub unit: &'static str,
+    #[cfg_attr(test, schemars(extend("enum" = ["timer", "watch"])))]
     pub mode: &'static str,
     pub lane: String,
     pub applies: bool,
@@ -51,7 +55,7 @@ pub fn standing(policy: &Policy, kind: Kind, is_system: bool) -> Option<Standing
     let planned = service::planned(&wanted, &service::place(policy)).unwrap_or_default();
     let drift = planned.iter().filter(|p| p.now != Now::Same);
     let drift = drift.map(|p| p.path.display().to_string()).collect();
-    let (told, manager_error) = match service::call(&to_ask(&choice)) {
+    let (told, manager_error) = match service::ask(&to_ask(&choice)) {
         Ok(text) => (
             match kind {
                 Kind::Systemd => manager::systemd(&text),

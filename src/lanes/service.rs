@@ -350,12 +350,15 @@ pub fn to_read_log(choice: &Choice, lines: &str) -> Command {
 /// How long launchd may take to let an agent go.
 const SETTLES: Duration = Duration::from_secs(10);
 
+/// How long the answer to a question may take: it is a matter of milliseconds, unless the manager or its bus hangs.
+const ANSWERS: Duration = Duration::from_secs(3);
+
 /// Runs a command of the service manager: what it said, or why it failed. launchd lets an agent go behind our back, and for as long as
 /// that takes it refuses the next one.
 pub fn call(command: &Command) -> Result<String, String> {
     let until = clock::monotonic() + SETTLES;
     loop {
-        match once(command) {
+        match once(command, |what| process::run(what, Vec::new())) {
             Err(why)
                 if command.iter().any(|w| w == "bootstrap")
                     && why.contains("5: Input/output error")
@@ -368,18 +371,26 @@ pub fn call(command: &Command) -> Result<String, String> {
     }
 }
 
+/// Asks the service manager, which may hang: whoever asks waits no longer than this.
+pub fn ask(command: &Command) -> Result<String, String> {
+    once(command, |what| process::ask(what, ANSWERS))
+}
+
 /// Whether a command only lets go what may not be there.
 pub fn may_fail(command: &Command) -> bool {
     command.iter().any(|w| w == "bootout")
 }
 
-fn once(command: &Command) -> Result<String, String> {
+fn once(
+    command: &Command,
+    run: impl FnOnce(&Invocation) -> std::io::Result<process::Output>,
+) -> Result<String, String> {
     let Some((program, rest)) = command.split_first() else {
         return Ok(String::new());
     };
     let path = process::which(program).ok_or_else(|| format!("{program} is not on this host"))?;
     let what = Invocation::new(&path).args(rest.iter().map(String::as_str));
-    let out = process::run(&what, Vec::new()).map_err(|e| format!("{program}: {e}"))?;
+    let out = run(&what).map_err(|e| format!("{program}: {e}"))?;
     match out.code {
         Some(0) => Ok(String::from_utf8_lossy(&out.stdout).into_owned()),
         _ => Err(neutral_bytes(out.stderr.trim_ascii())),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::record::{EntryDoc, Lane, Outcome, Record, ResultWord, TruthLane};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Open,
@@ -17,9 +18,11 @@ pub enum State {
 
 /// One side's version.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Version {
     pub host: String,
     /// `local` or `peer`.
+    #[cfg_attr(test, schemars(extend("enum" = ["local", "peer"])))]
     pub side: &'static str,
     /// `None`: it was deleted there.
     #[serde(flatten)]
@@ -30,6 +33,7 @@ pub struct Version {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Conflict {
     pub path: String,
     #[serde(skip_serializing_if = "Option::is_none")]

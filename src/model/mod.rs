@@ -45,4 +45,4 @@ pub mod words;
 pub mod worker_doc;
 
 #[cfg(test)]
-mod schema_tests;
+pub mod schema_tests;

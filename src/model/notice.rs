@@ -12,7 +12,9 @@ use super::text::count;
 
 /// One event, as it goes out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Notice {
+    #[cfg_attr(test, schemars(extend("enum" = ["failure", "conflict", "recovery", "success"])))]
     pub event: &'static str,
     pub host: String,
     /// Empty when it is about several at once.

@@ -12,6 +12,7 @@ use super::record::{Lane, Mode, Outcome, Record};
 
 /// The last run that had a part for a lane.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Last {
     pub run: String,
     /// RFC 3339, like every time here.
@@ -22,9 +23,11 @@ pub struct Last {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Standing {
     pub subject: String,
     /// `truth`, `logs` or `publish`.
+    #[cfg_attr(test, schemars(extend("enum" = ["truth", "logs", "publish"])))]
     pub lane: &'static str,
     pub last_success: Option<String>,
     pub last: Option<Last>,

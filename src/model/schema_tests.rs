@@ -17,9 +17,25 @@ pub fn of<T: JsonSchema>(inline: bool) -> Value {
     let settings = SchemaSettings::draft07().with(|s| {
         s.inline_subschemas = inline;
         s.transforms.push(Box::new(plain));
+        s.transforms.push(Box::new(without_format));
     });
     let schema = settings.into_generator().into_root_schema_for::<T>();
     serde_json::to_value(schema).unwrap()
+}
+
+/// The schema of a document as it is printed: what has no value is null, and only what says so may be absent.
+pub fn printed<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft07().for_serialize().with(|s| {
+        s.transforms.push(Box::new(without_format));
+    });
+    let schema = settings.into_generator().into_root_schema_for::<T>();
+    serde_json::to_value(schema).unwrap()
+}
+
+/// Nobody needs the names of Rust's integers.
+fn without_format(schema: &mut Schema) {
+    schemars::transform::transform_subschemas(&mut without_format, schema);
+    schema.remove("format");
 }
 
 /// That the file in `schema/` is what the types make.
@@ -39,7 +55,7 @@ pub fn is_current(name: &str, wanted: &Value) {
     );
 }
 
-/// What may be absent is absent, in TOML as in a record: neither holds a null. And nobody needs the names of Rust's integers.
+/// What may be absent is absent, in TOML as in a record: neither holds a null.
 fn plain(schema: &mut Schema) {
     schemars::transform::transform_subschemas(&mut plain, schema);
     let Some(object) = schema.as_object_mut() else {
@@ -69,7 +85,6 @@ fn plain(schema: &mut Schema) {
     {
         object.remove("default");
     }
-    object.remove("format");
 }
 
 #[test]

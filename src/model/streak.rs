@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{Mode, Outcome, Record};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Streak {
     pub schema: u32,
     /// When its first run began (RFC 3339); `None`: the last one failed.

@@ -6,6 +6,7 @@ use super::record::{Lane, Record};
 use super::text::{age, count, size};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WorkerDoc {
     pub schema: u32,
     pub pid: u32,

@@ -13,6 +13,7 @@ pub const ASKED: &str = "--property=Id,ActiveState,UnitFileState,Result,NextElap
 
 /// What a manager told; `None`: it did not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Told {
     pub enabled: Option<bool>,
     /// The timer waits, or the worker runs.

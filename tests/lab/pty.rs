@@ -125,7 +125,13 @@ impl Pty {
 
     /// Waits for its end; the exit code. The terminal is as it was before.
     #[track_caller]
-    pub fn ended(mut self) -> i32 {
+    pub fn ended(self) -> i32 {
+        self.ended_with().0
+    }
+
+    /// The same, with what is on the screen then.
+    #[track_caller]
+    pub fn ended_with(mut self) -> (i32, String) {
         let mut status = None;
         wait_until("the program has ended", || {
             status = self.child.try_wait().unwrap();
@@ -140,9 +146,10 @@ impl Pty {
         assert_eq!(now.input_modes, self.before.input_modes);
         assert_eq!(now.output_modes, self.before.output_modes);
         let status = status.unwrap();
-        status
+        let code = status
             .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        (code, self.text())
     }
 }
 

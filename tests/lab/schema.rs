@@ -54,6 +54,8 @@ fn look(root: &Value, schema: &Value, value: &Value, at: &str, faults: &mut Vec<
                 .is_none_or(|s| s.chars().count() as f64 >= number(wanted)),
             "minimum" => value.as_f64().is_none_or(|n| n >= number(wanted)),
             "maximum" => value.as_f64().is_none_or(|n| n <= number(wanted)),
+            "minItems" => length(value).is_none_or(|n| n >= number(wanted)),
+            "maxItems" => length(value).is_none_or(|n| n <= number(wanted)),
             "oneOf" => {
                 wanted
                     .as_array()
@@ -94,6 +96,10 @@ fn look(root: &Value, schema: &Value, value: &Value, at: &str, faults: &mut Vec<
             faults.push(format!("{at}: {value} is against {keyword} {wanted}"));
         }
     }
+}
+
+fn length(value: &Value) -> Option<f64> {
+    value.as_array().map(|all| all.len() as f64)
 }
 
 fn is_of(value: &Value, kind: &Value) -> bool {

@@ -152,6 +152,7 @@ impl Looking {
             units: self.units.clone(),
             runs: self.runs.clone(),
             under_way: under_way(policy),
+            looked: clock::now(),
             trouble: self.trouble.clone().or_else(|| self.unread.clone()),
         }
     }

@@ -6,6 +6,8 @@
 mod dry;
 mod looking;
 mod screen;
+#[cfg(test)]
+mod tests;
 
 use std::io::IsTerminal;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -25,14 +27,18 @@ use crate::audit::store::Store;
 use crate::host::{clock, policy_file, process, signals};
 use crate::model::exit;
 use crate::model::policy::Policy;
+use crate::model::text::neutral;
 
 /// How long a key, a signal or a piece of news may go unnoticed.
 const TICK: Duration = Duration::from_millis(200);
 
+const INSTEAD: &str = "for one look: ubos-sync status; for a program: ubos-sync status --json";
+
 /// What the threads bring.
 enum News {
     Facts(Box<Facts>),
-    Page(Page),
+    /// The text of what was opened by this number.
+    Page(u64, Page),
     Dry(Dry),
 }
 
@@ -48,6 +54,8 @@ struct Live {
     policy: Policy,
     view: View,
     dry: Option<DryRun>,
+    /// Counts what is opened and closed: the text of an earlier one is nobody's any more.
+    opened: u64,
     sender: Sender<News>,
     news: Receiver<News>,
     /// Columns and rows.
@@ -57,16 +65,15 @@ struct Live {
 /// Shows it until somebody quits; the exit code.
 pub fn run(global: &Global) -> Result<u8, Failure> {
     let policy = policy_file::load(global.policy.as_deref())?;
-    let instead = "for one look: ubos-sync status; for a program: ubos-sync status --json";
     if global.json {
         return Err(Failure::usage(format!(
-            "--watch is for eyes and --json for programs; {instead}"
+            "--watch is for eyes and --json for programs; {INSTEAD}"
         )));
     }
     let is_dumb = policy_file::variable("TERM").is_none_or(|t| t == "dumb");
     if !std::io::stdout().is_terminal() || is_dumb {
         return Err(Failure::usage(format!(
-            "status --watch needs a terminal that can be drawn on; {instead}"
+            "status --watch needs a terminal that can be drawn on; {INSTEAD}"
         )));
     }
     signals::listen();
@@ -84,21 +91,41 @@ pub fn run(global: &Global) -> Result<u8, Failure> {
             page: None,
         },
         dry: None,
+        opened: 0,
         sender,
         news,
         size: (80, 24),
     };
-    let ended = live.show();
-    if let Some(dry) = live.dry.take() {
-        dry.end();
-    }
-    ended.map_err(|e| Failure::failed(format!("the terminal cannot be used: {e}")))
+    live.run()
 }
 
 impl Live {
+    /// Until somebody quits; then nothing that was begun here goes on.
+    fn run(&mut self) -> Result<u8, Failure> {
+        self.with(Self::show)
+    }
+
+    /// Whatever happens while it is shown, the terminal is given back before anything is said.
+    fn with(&mut self, show: impl FnOnce(&mut Self) -> std::io::Result<u8>) -> Result<u8, Failure> {
+        let ended = screen::guarded(|| show(self));
+        if let Some(dry) = self.dry.take() {
+            dry.end();
+        }
+        let drawn = ended.map_err(|said| {
+            let said: Vec<String> = said.lines().map(neutral).collect();
+            Failure::failed(format!(
+                "the live screen broke off, by a fault of this program; nothing was changed: {}\n{instead}",
+                said.join("\n"),
+                instead = INSTEAD
+            ))
+        })?;
+        drawn.map_err(|e| Failure::failed(format!("the terminal cannot be used: {e}")))
+    }
+
     fn show(&mut self) -> std::io::Result<u8> {
         let mut screen = Screen::open(self.view.color)?;
-        loop {
+        // The words of a panic are told by who guards this.
+        while !screen::has_panicked() {
             match signals::stop_wish() {
                 None => {}
                 Some(2) => return Ok(exit::INTERRUPTED),
@@ -138,6 +165,7 @@ impl Live {
                 }
             }
         }
+        Ok(exit::FAILED)
     }
 
     fn hear(&mut self, news: News) {
@@ -153,7 +181,8 @@ impl Live {
                 }
                 self.view.facts = Some(*facts);
             }
-            News::Page(page) => {
+            News::Page(number, _) if number != self.opened => {}
+            News::Page(_, page) => {
                 self.view.page = Some(match &self.view.page {
                     Some(old) => page.in_place_of(old),
                     None => page,
@@ -182,7 +211,7 @@ impl Live {
             let screen = isize::try_from(rows.saturating_sub(1).max(1)).unwrap_or(1);
             let all = isize::MAX;
             match key.code {
-                KeyCode::Esc | KeyCode::Backspace | KeyCode::Left => self.view.page = None,
+                KeyCode::Esc | KeyCode::Backspace | KeyCode::Left => self.show_page(None),
                 KeyCode::Up | KeyCode::Char('k') => page.scroll(-1, rows),
                 KeyCode::Down | KeyCode::Char('j') | KeyCode::Enter => page.scroll(1, rows),
                 KeyCode::PageUp | KeyCode::Char('b') => page.scroll(-screen, rows),
@@ -206,7 +235,10 @@ impl Live {
             KeyCode::End | KeyCode::Char('G') => self.view.chosen = last,
             KeyCode::Enter | KeyCode::Right => self.open_number(self.view.chosen),
             KeyCode::Char('o') => match &self.view.dry {
-                Dry::Ended { run: Some(run), .. } => self.open(run),
+                Dry::Ended { run: Some(run), .. } => {
+                    let run = run.clone();
+                    self.open(&run);
+                }
                 _ => self.open_number(0),
             },
             KeyCode::Char('d') => self.ask(),
@@ -215,10 +247,16 @@ impl Live {
                     dry.ask_to_end();
                 }
             }
-            KeyCode::Char('?' | 'h') => self.view.page = Some(Page::new("Help", None, HELP)),
+            KeyCode::Char('?' | 'h') => self.show_page(Some(Page::new("Help", None, HELP))),
             _ => {}
         }
         Next::Stay
+    }
+
+    /// At once, whatever is still being read.
+    fn show_page(&mut self, page: Option<Page>) {
+        self.opened += 1;
+        self.view.page = page;
     }
 
     fn open_number(&mut self, number: usize) {
@@ -229,7 +267,9 @@ impl Live {
     }
 
     /// Reads and lays out a run, as `runs show` would; a long one takes its time, so somebody else does it.
-    fn open(&self, run: &str) {
+    fn open(&mut self, run: &str) {
+        self.opened += 1;
+        let number = self.opened;
         let (sender, run, dir) = (
             self.sender.clone(),
             run.to_owned(),
@@ -250,7 +290,10 @@ impl Live {
             let head = style.paint(super::render::Meaning::Heading, &run);
             let text = text.strip_prefix(&head).unwrap_or(&text);
             let text = text.trim_start_matches('\n').to_owned();
-            let _ = sender.send(News::Page(Page::new(&run, Some(run.clone()), &text)));
+            let _ = sender.send(News::Page(
+                number,
+                Page::new(&run, Some(run.clone()), &text),
+            ));
         });
     }
 

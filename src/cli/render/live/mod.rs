@@ -22,7 +22,7 @@ use super::{Meaning, Style};
 use crate::audit::catalog::Summary;
 use crate::model::overview::Standing;
 use crate::model::streak::Streak;
-use crate::model::text::neutral;
+use crate::model::text::{age, neutral};
 use crate::model::under_way::UnderWay;
 use crate::model::verdict::{Level, Verdict};
 use crate::model::worker_doc::WorkerDoc;
@@ -31,6 +31,8 @@ pub use page::{HELP, Page};
 
 /// What is known at one moment, without connecting to anybody.
 pub struct Facts {
+    /// When this look was over.
+    pub looked: DateTime<Utc>,
     pub site: String,
     pub verdict: Verdict,
     pub standings: Vec<Standing>,
@@ -77,6 +79,8 @@ pub struct View {
 
 /// From here on the runs stand beside the lanes instead of below them.
 const WIDE: u16 = 150;
+/// Seconds for which a look counts; one is over in less than two unless something hangs.
+const FRESH: i64 = 10;
 /// Rows that the runs keep: heading, two of bars, marks, and three runs.
 const RUNS: usize = 7;
 const KEYS: &str = "d dry run  ↑↓ choose  Enter open  o last plan  ? help  q quit";
@@ -152,7 +156,24 @@ fn head(view: &View, facts: &Facts, style: &Style) -> Vec<Line<'static>> {
         Level::Look => Meaning::Look,
         Level::Bad => Meaning::Loss,
     };
-    let words = wrap(&neutral(&facts.verdict.words), 0, style);
+    let old = (view.now - facts.looked).num_seconds();
+    let (meaning, words) = match old > FRESH {
+        false => (meaning, neutral(&facts.verdict.words)),
+        true => {
+            let meaning = match meaning {
+                Meaning::Loss => Meaning::Loss,
+                _ => Meaning::Look,
+            };
+            let words = format!(
+                "Not looked since {} UTC, {} ago: a disk or a program of this host does not answer. It was: {}",
+                facts.looked.format("%H:%M:%S"),
+                age(old),
+                neutral(&facts.verdict.words)
+            );
+            (meaning, words)
+        }
+    };
+    let words = wrap(&words, 0, style);
     let mut said: Vec<&str> = words.lines().collect();
     let more = said.len() > 2;
     said.truncate(2);

@@ -71,6 +71,7 @@ fn facts() -> Facts {
             .map(|n| run(n, Mode::Apply, Outcome::Applied, f64::from(n % 7), true)),
     );
     Facts {
+        looked: at("2026-11-25T14:09:59Z"),
         site: "mac".into(),
         verdict: Verdict {
             level: Level::Bad,
@@ -201,6 +202,30 @@ fn a_calm_host_says_so_in_its_first_line() {
                        "enabled": true, "active": true, "next_run": "2026-11-25T14:10:50Z" });
     calm.units = Some(vec![unit]);
     insta::assert_snapshot!(text(&drawn(&view(Some(calm)), 80, 14)));
+}
+
+#[test]
+fn a_look_that_is_never_over_is_not_called_fine() {
+    let mut calm = facts();
+    calm.verdict.level = Level::Good;
+    calm.verdict.words = "Everything is fine.".into();
+    let mut view = view(Some(calm));
+    view.color = true;
+    let mut first = |now: &str| {
+        view.now = at(now);
+        let terminal = drawn(&view, 80, 24);
+        let color = terminal.backend().buffer()[(0, 1)].fg;
+        let text = text(&terminal);
+        let lines: Vec<&str> = text.lines().skip(1).take(2).collect();
+        (color, lines.join(" "))
+    };
+    let (color, words) = first("2026-11-25T14:10:09Z");
+    assert_eq!((color, words.trim()), (Color::Green, "Everything is fine."));
+    let (color, words) = first("2026-11-25T14:11:39Z");
+    let said = "Not looked since 14:09:59 UTC, 2 min ago: a disk or a program of this host does";
+    assert!(words.starts_with(said), "{words}");
+    assert!(words.ends_with("It was: Everything is fine."), "{words}");
+    assert_eq!(color, Color::Yellow);
 }
 
 #[test]
