@@ -7,11 +7,12 @@ CARGO ?= cargo
 SH := .ci/ensure-tools .ci/ensure-gitleaks src/cli/demo.sh packaging/build.sh packaging/source.sh packaging/homebrew.sh docs/picture.sh tests/sdbox/host.sh
 BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh bench/soak.sh bench/watch.sh bench/pair.sh bench/screens.sh
 
-.PHONY: help demo test lint bench build package picture clean
+.PHONY: help demo test torture lint bench build package picture clean
 
 help:
 	@echo "make demo   a laptop and a server in a scratch folder: what ubos-sync does, in under a minute"
 	@echo "make test   everything that can be proven, with the real unison, rsync and sshd"
+	@echo "make torture N=1000 [SEED=1]  random sequences of edits, runs and accidents, on every core; seeds of failures in target/torture-failures.txt"
 	@echo "make lint   formatting and clippy, warnings are errors"
 	@echo "make bench  time and memory of 'truth --apply' against plain unison over the same ssh"
 	@echo "make build  target/release/ubos-sync"
@@ -29,6 +30,11 @@ test:
 	.ci/ensure-gitleaks
 	# The tests wait for other programs a good part of their time: one more at once than there are cores.
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(getconf _NPROCESSORS_ONLN) + 1))} $(CARGO) test
+
+# Without SEED, another one each time; it is printed. A failure prints its seed and the fewest steps that still fail.
+torture:
+	.ci/ensure-tools test
+	env UBOS_TORTURE=$${N:-1000} $${SEED:+UBOS_SEED=$$SEED} $(CARGO) test --test torture nothing_is_lost -- --nocapture
 
 lint:
 	$(CARGO) fmt --check

@@ -5,6 +5,7 @@ mod lab;
 mod pair;
 
 use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
 
 use lab::Lab;
 use pair::{BALAUR, MAC, S, T, apply, pair_with, said, seed, sync};
@@ -164,4 +165,36 @@ fn the_loser_of_a_decided_one_is_brought_back_unless_the_winner_was_changed_sinc
         .expect(3);
     assert_eq!(lab.read_text(MAC, "docs/b.md"), "precious, since then\n");
     lab.run(&["conflicts", "show", "docs/none.md"]).expect(2);
+}
+
+#[test]
+fn a_loser_with_an_odd_name_is_shown_and_brought_back_all_the_same() {
+    let Some(lab) = pair_with(Lab::builder(), "") else {
+        return;
+    };
+    let odd = "docs/li\nne\\n.md";
+    seed(&lab, &[odd]);
+    lab.write_at(MAC, b"docs/\xff.md".as_slice(), "base", T);
+    sync(&lab);
+    for name in [odd.as_bytes(), b"docs/\xff.md"] {
+        lab.write_at(MAC, name, "of mac\n", T + 10 * S);
+        lab.write_at(BALAUR, name, "of balaur\n", T + 20 * S);
+    }
+    let json = sync(&lab);
+    // The record leads to the very file, whatever its name.
+    for kept in json["lanes"][0]["kept"].as_array().unwrap() {
+        let bytes = match kept["at_hex"].as_str() {
+            None => kept["at"].as_str().unwrap().as_bytes().to_vec(),
+            Some(hex) => (0..hex.len() / 2)
+                .map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap())
+                .collect(),
+        };
+        let at = std::ffi::OsString::from_vec(bytes);
+        assert_eq!(fs::read_to_string(at).unwrap(), "of mac\n", "{kept:#}");
+    }
+    let shown = lab.run(&["conflicts", "show", odd]).expect(0);
+    assert!(shown.stdout.contains("-of mac"), "{shown}");
+    let keep = ["conflicts", "keep", "local", odd, "--apply", "--json"];
+    said(lab.run(&keep), 0);
+    pair::both(&lab, odd, "of mac\n");
 }

@@ -143,7 +143,7 @@ fn truth(out: &mut String, lane: &TruthLane, ends: &Ends) {
             out,
             "  kept       {path} on {}: {}",
             ends.host(&k.side),
-            neutral(&k.at)
+            shown(&k.at, k.at_hex.as_deref())
         );
     }
     if let Some(generation) = &lane.generation {
@@ -322,6 +322,7 @@ mod tests {
             path_hex: None,
             side: "peer".into(),
             at: text.into(),
+            at_hex: None,
         });
         r
     }

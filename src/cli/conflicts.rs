@@ -17,7 +17,7 @@ use crate::model::exit;
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy, Strategy};
 use crate::model::record::SCHEMA;
-use crate::model::text::neutral;
+use crate::model::text::{neutral, unhex};
 use crate::model::time;
 
 /// Conflicts: open ones, and settled ones with the losers kept
@@ -160,10 +160,14 @@ fn content(
         _ => (&near, policy.site.root.display().to_string()),
     };
     let kept = c.loser.as_ref().filter(|l| l.side == side);
-    match kept.map(|l| l.at.as_ref()) {
-        None => versions::read(link, &root, c.path.as_bytes(), versions::MOST),
-        Some(Some(at)) => versions::read(link, "/", at.as_bytes(), versions::MOST),
-        Some(None) => Err("it was deleted there, or is no longer kept".into()),
+    let bytes = |text: &str, hex: &Option<String>| {
+        let exact = hex.as_deref().and_then(unhex);
+        exact.unwrap_or_else(|| text.as_bytes().to_vec())
+    };
+    match kept.map(|l| (l.at.as_ref(), &l.at_hex)) {
+        None => versions::read(link, &root, &bytes(&c.path, &c.path_hex), versions::MOST),
+        Some((Some(at), hex)) => versions::read(link, "/", &bytes(at, hex), versions::MOST),
+        Some((None, _)) => Err("it was deleted there, or is no longer kept".into()),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Version {
     /// Where it is kept on that host, for a loser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_hex: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -109,7 +111,7 @@ fn of_change(record: &Record, lane: &TruthLane, c: &super::record::ChangeDoc) ->
     let at = lane
         .kept
         .iter()
-        .find(|k| k.path == c.path && k.side == loser);
+        .find(|k| (&k.path, &k.path_hex) == (&c.path, &c.path_hex) && k.side == loser);
     Conflict {
         path: c.path.clone(),
         path_hex: c.path_hex.clone(),
@@ -123,12 +125,14 @@ fn of_change(record: &Record, lane: &TruthLane, c: &super::record::ChangeDoc) ->
             side: winner,
             entry: c.source.clone(),
             at: None,
+            at_hex: None,
         }),
         loser: Some(Version {
             host: host(loser),
             side: loser,
             entry: c.target.clone(),
             at: at.map(|k| k.at.clone()),
+            at_hex: at.and_then(|k| k.at_hex.clone()),
         }),
     }
 }

@@ -80,9 +80,7 @@ impl RelPath {
 
     /// Hexadecimal bytes, only when the name is not UTF-8.
     pub fn hex_if_not_utf8(&self) -> Option<String> {
-        std::str::from_utf8(&self.0)
-            .is_err()
-            .then(|| self.0.iter().map(|b| format!("{b:02x}")).collect())
+        super::text::hex_if_not_utf8(&self.0)
     }
 }
 

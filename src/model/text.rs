@@ -67,6 +67,11 @@ fn push_neutral(out: &mut String, c: char) {
     }
 }
 
+/// Hexadecimal bytes, only when they are no text.
+pub fn hex_if_not_utf8(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).is_err().then(|| hex(bytes))
+}
+
 /// The bytes that [`hex`] wrote down.
 pub fn unhex(hex: &str) -> Option<Vec<u8>> {
     let digits = hex.as_bytes();

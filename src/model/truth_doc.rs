@@ -155,6 +155,22 @@ pub struct KeptDoc {
     pub side: String,
     /// The file on that host.
     pub at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_hex: Option<String>,
+}
+
+impl KeptDoc {
+    /// A version in a folder of this side's host.
+    pub fn of(path: &super::path::RelPath, side: super::plan::Side, folder: &str) -> Self {
+        let at = [folder.as_bytes(), b"/", path.as_bytes()].concat();
+        Self {
+            path: path.lossy(),
+            path_hex: path.hex_if_not_utf8(),
+            side: side.word().into(),
+            at_hex: super::text::hex_if_not_utf8(&at),
+            at: String::from_utf8_lossy(&at).into_owned(),
+        }
+    }
 }
 
 impl ChangeDoc {

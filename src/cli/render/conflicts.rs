@@ -6,7 +6,7 @@ use super::paint::{Meaning, Style};
 use super::table::wrap;
 use crate::model::conflict::{Conflict, State, Version};
 use crate::model::text::{count, neutral, size};
-use crate::model::words::word;
+use crate::model::words::{shown, word};
 
 pub fn screen(all: &[Conflict], style: &Style) -> String {
     if all.is_empty() {
@@ -58,7 +58,7 @@ fn versions(c: &Conflict) -> String {
             out += &format!(
                 "; the loser is kept on {}: {}",
                 neutral(&loser.host),
-                neutral(at)
+                shown(at, loser.at_hex.as_deref())
             );
         }
     }

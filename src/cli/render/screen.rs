@@ -226,6 +226,7 @@ mod tests {
             path_hex: None,
             side: "peer".into(),
             at: "/home/b/.local/state/ubos-sync/pairs/balaur-mac/backups/r1/docs/old.md".into(),
+            at_hex: None,
         }];
         r
     }

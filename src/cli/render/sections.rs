@@ -314,7 +314,7 @@ pub fn kept(lane: &TruthLane, ends: &Ends, style: &Style) -> String {
         body += &format!(
             "  {path}\n      {}: {}\n",
             ends.host(&k.side),
-            neutral(&k.at)
+            shown(&k.at, k.at_hex.as_deref())
         );
     }
     body += &more(lane.kept.len(), limit, style);

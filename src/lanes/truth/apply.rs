@@ -367,12 +367,10 @@ fn kept(
         (Side::Peer, &pair.peer, work.peer_rundir.as_str()),
     ] {
         match verify::kept(host, rundir, side, changes) {
-            Ok(found) => out.extend(found.iter().map(|path| KeptDoc {
-                path: path.lossy(),
-                path_hex: path.hex_if_not_utf8(),
-                side: side.word().into(),
-                at: format!("{rundir}/backup/{path}"),
-            })),
+            Ok(found) => {
+                let folder = format!("{rundir}/backup");
+                out.extend(found.iter().map(|path| KeptDoc::of(path, side, &folder)));
+            }
             Err(e) => notes.push((
                 RelPath::root(),
                 format!(
