@@ -83,6 +83,7 @@ mod tests {
                 path: "docs/a.md".into(),
                 path_hex: None,
                 side: "peer".into(),
+                at_hex: None,
                 at: "/kept/a.md".into(),
             };
             t.kept = vec![kept.clone(), kept];
