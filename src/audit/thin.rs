@@ -6,12 +6,10 @@
 use memchr::memmem;
 
 use super::chain::{record_path, runs_by_name};
-use super::store::{MAX_RECORD, Result, Store, parse};
+use super::store::{Result, Store, parse};
 use crate::host::files;
 use crate::model::record::{Mode, Record};
 
-/// The part of a record in which its mode stands.
-const HEAD: u64 = 4096;
 /// Lists of a lane that have an entry for every file.
 const LONG: [&str; 2] = ["changes", "kept"];
 
@@ -25,44 +23,87 @@ impl Store {
         Ok(records.filter(is_applied).collect())
     }
 
-    /// `None`: a dry run, of which no more than that was read.
+    /// `None`: a dry run, of which no more than its first part was read.
     fn thin(&self, run: &str) -> Result<Option<Record>> {
         let path = record_path(self.runs(), run);
-        let head = files::read_head(&path, HEAD)?;
-        if memmem::find(&head, b"\n  \"mode\": \"dry-run\",\n").is_some() {
+        let mut thinner = Thinner::default();
+        let (mut is_first, mut is_dry) = (true, false);
+        files::read_parts(&path, |part| {
+            // The mode stands before anything that can be long.
+            if std::mem::take(&mut is_first) {
+                is_dry = memmem::find(part, b"\n  \"mode\": \"dry-run\",\n").is_some();
+            }
+            thinner.push(part);
+            !is_dry
+        })?;
+        if is_dry {
             return Ok(None);
         }
-        let whole = files::read_bounded(&path, MAX_RECORD)?;
-        match parse(run, &thinned(&whole)) {
-            Ok(record) => Ok(Some(record)),
-            Err(_) => parse(run, &whole).map(Some),
-        }
+        parse(run, &thinner.document())
+            .or_else(|_| self.read(run))
+            .map(Some)
     }
 }
 
-/// The document with the long lists of its lanes emptied.
-fn thinned(document: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = document;
-    // A lane's keys stand behind six blanks.
-    let end = memmem::Finder::new(b"\n      ]");
-    let begins = LONG.map(|key| format!("\n      \"{key}\": ["));
-    let next = |rest: &[u8]| {
-        let found = begins.iter().filter_map(|begin| {
-            let at = memmem::find(rest, begin.as_bytes())? + begin.len();
-            (rest.get(at) == Some(&b'\n')).then_some(at)
-        });
-        found.min()
-    };
-    while let Some(begin) = next(rest) {
-        let Some(length) = end.find(&rest[begin..]) else {
-            break;
-        };
-        out.extend_from_slice(&rest[..begin]);
-        rest = &rest[begin + length..];
+/// Takes a document in parts and keeps all of it but what stands in the long lists of its lanes.
+#[derive(Default)]
+struct Thinner {
+    kept: Vec<u8>,
+    /// Of what came last, the part in which something may have begun.
+    rest: Vec<u8>,
+    is_in_list: bool,
+}
+
+// A lane's keys stand behind six blanks, and so does what closes a list of theirs.
+const KEY: &[u8] = b"\n      \"";
+const OPENS: &[u8] = b"\": [\n";
+const CLOSES: &[u8] = b"\n      ]";
+
+impl Thinner {
+    fn push(&mut self, part: &[u8]) {
+        self.rest.extend_from_slice(part);
+        let mut at = 0;
+        while let Some(found) = self.next(at) {
+            if !self.is_in_list {
+                self.kept.extend_from_slice(&self.rest[at..found]);
+            }
+            self.is_in_list = !self.is_in_list;
+            at = found;
+        }
+        // What is no longer than this may be the beginning of what is looked for.
+        let longest = LONG.iter().map(|name| name.len()).max().unwrap_or(0);
+        let most = KEY.len() + longest + OPENS.len();
+        let done = self.rest.len().saturating_sub(most).max(at);
+        if !self.is_in_list {
+            self.kept.extend_from_slice(&self.rest[at..done]);
+        }
+        self.rest.drain(..done);
     }
-    out.extend_from_slice(rest);
-    out
+
+    /// Where the next list begins, or this one ends.
+    fn next(&self, from: usize) -> Option<usize> {
+        let all = &self.rest[from..];
+        if self.is_in_list {
+            return Some(from + memmem::find(all, CLOSES)?);
+        }
+        memmem::find_iter(all, KEY).find_map(|key| {
+            let key = key + KEY.len();
+            let name = LONG.iter().find(|name| {
+                let after = all[key..].strip_prefix(name.as_bytes());
+                after.is_some_and(|a| a.starts_with(OPENS))
+            })?;
+            // The line break belongs to what follows: an end that comes at once has one of its own.
+            Some(from + key + name.len() + OPENS.len() - 1)
+        })
+    }
+
+    /// What was kept. A list that never ended leaves half a document.
+    fn document(mut self) -> Vec<u8> {
+        if !self.is_in_list {
+            self.kept.append(&mut self.rest);
+        }
+        self.kept
+    }
 }
 
 #[cfg(test)]
@@ -102,14 +143,24 @@ mod tests {
         record
     }
 
+    fn thinned(record: &Record, part: usize) -> Record {
+        let mut thinner = Thinner::default();
+        let document = record.document();
+        document
+            .as_bytes()
+            .chunks(part)
+            .for_each(|p| thinner.push(p));
+        parse("r", &thinner.document()).unwrap()
+    }
+
     #[test]
     fn everything_but_the_lists_of_files_is_as_it_was_written() {
-        let record = long(1);
-        let thin = thinned(record.document().as_bytes());
-        assert_eq!(parse::<Record>("r", &thin).unwrap(), without_lists(record));
         let empty = Record::open("r", "truth", Mode::Apply, "2026-01-01T00:00:00Z");
-        let thin = thinned(empty.document().as_bytes());
-        assert_eq!(parse::<Record>("r", &thin).unwrap(), empty);
+        // Wherever the document happens to be cut.
+        for part in (1..40).chain([1 << 20]) {
+            assert_eq!(thinned(&long(1), part), without_lists(long(1)), "{part}");
+            assert_eq!(thinned(&empty, part), empty, "{part}");
+        }
     }
 
     #[test]
@@ -119,7 +170,7 @@ mod tests {
         dry.mode = Mode::DryRun;
         let runs = [long(1), long(2), dry, record(4)].map(|r| store.closed(r));
         let path = |n: usize| record_path(store.runs(), &runs[n]);
-        // Of a dry run no more than the head is read, and what is damaged is nobody's.
+        // Of a dry run no more than the beginning is read, and what is damaged is nobody's.
         let text = std::fs::read_to_string(path(2)).unwrap();
         std::fs::write(path(2), &text[..text.len() / 2]).unwrap();
         std::fs::write(path(3), "{").unwrap();

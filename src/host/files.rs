@@ -336,15 +336,20 @@ pub fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The first bytes of a plain file, however long it is.
-pub fn read_head(path: &Path, most: u64) -> Result<Vec<u8>> {
+/// Hands the bytes of a plain file over in parts, for as long as somebody wants more: what is long needs no room.
+pub fn read_parts(path: &Path, mut take: impl FnMut(&[u8]) -> bool) -> Result<()> {
     let mut options = fs::OpenOptions::new();
-    let file = open_with(options.read(true), OFlags::NOFOLLOW, "open", path)?;
-    let mut bytes = Vec::new();
-    file.take(most)
-        .read_to_end(&mut bytes)
-        .map_err(failed("read", path))?;
-    Ok(bytes)
+    let mut file = open_with(options.read(true), OFlags::NOFOLLOW, "open", path)?;
+    let mut part = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => return Ok(()),
+            Ok(n) if take(&part[..n]) => {}
+            Ok(_) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(failed("read", path)(e)),
+        }
+    }
 }
 
 /// The names in a directory, sorted.
