@@ -1,7 +1,6 @@
 //! A seeded torture of the append-only lane: a writer that numbers its lines, rotation of every kind, kills of everything at
 //! every moment, scribbles on this side. `UBOS_TORTURE=N` for more rounds, `UBOS_SEED=S` to repeat one.
 #![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
-#![expect(clippy::print_stderr, reason = "the seed is what repeats a failure")]
 
 mod lab;
 mod pair;
@@ -10,23 +9,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use lab::{Lab, Side, need};
+use lab::{Dice, Lab, Side, need};
 use pair::{BALAUR, MAC};
 use rustix::process::Signal;
-
-/// A small generator of our own: what matters is that a seed repeats a run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 struct World {
     lab: Lab,
@@ -46,7 +33,7 @@ impl World {
         fs::write(lab.tree(BALAUR).join("logs/m.log"), "").unwrap();
         World {
             lab,
-            dice: Dice(seed | 1),
+            dice: Dice::new(seed),
             next: 0,
             owed: BTreeSet::new(),
             history: Vec::new(),
@@ -255,27 +242,12 @@ impl World {
     }
 }
 
-fn seed() -> u64 {
-    if let Ok(given) = std::env::var("UBOS_SEED") {
-        return given.parse().unwrap();
-    }
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64
-}
-
 #[test]
 fn every_line_that_was_pulled_is_held_once_and_in_order_whatever_happens() {
     if !need(&["ssh", "sshd", "ssh-keygen", "rsync"]) {
         return;
     }
-    let rounds: u64 = std::env::var("UBOS_TORTURE")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(40);
-    let seed = seed();
-    eprintln!("UBOS_SEED={seed}");
+    let (seed, rounds) = (lab::seed(), lab::torture(40));
     let mut world = World::new(seed);
     for round in 0..rounds {
         for _ in 0..=world.dice.roll(2) {

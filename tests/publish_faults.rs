@@ -1,6 +1,9 @@
 //! The fan-out when things go wrong: secrets, a full disk, cut transfers at random moments.
 #![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
-#![allow(clippy::print_stderr, reason = "a seed must be seen")]
+#![allow(
+    clippy::print_stderr,
+    reason = "a skip and what was compared must be seen"
+)]
 
 mod fleet;
 mod lab;
@@ -253,22 +256,9 @@ fn after_any_publishes_with_random_kills_a_sentinel_tells_the_truth() {
     if !ready() {
         return;
     }
-    let seed = std::env::var("UBOS_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or_else(|| u64::from(std::process::id()) * 7919);
-    let rounds: u32 = std::env::var("UBOS_TORTURE")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(14);
-    eprintln!("seed: UBOS_SEED={seed}");
-    let mut state = seed | 1;
-    let mut random = move |n: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % n
-    };
+    let (seed, rounds) = (lab::seed(), lab::torture(14));
+    let mut dice = lab::Dice::new(seed);
+    let mut random = |n: u64| dice.roll(n);
     let mut fleet = Fleet::new("");
     let mut held = BTreeMap::new();
     // Every value that a published path has ever had.

@@ -43,7 +43,7 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use torture::make;
 use torture::script::{Damage, Deed, Host, How, Path, Script, Step, When};
@@ -82,10 +82,6 @@ fn shortened(script: &Script) -> Script {
         (0..tries).any(|_| play(&script).is_err())
     });
     Script { ssh, steps }
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|s| s.trim().parse().ok())
 }
 
 /// All sequences from a seed on, two at once.
@@ -168,10 +164,8 @@ fn nothing_is_lost_whatever_two_users_do_and_whatever_dies() {
         }
         return;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("UBOS_SEED").unwrap_or(now.as_secs() * 1000 + u64::from(now.subsec_millis()));
-    let n = number("UBOS_TORTURE").unwrap_or(40);
-    eprintln!("torture: {n} sequences from UBOS_SEED={seed}");
+    let (seed, n) = (lab::seed(), lab::torture(40));
+    eprintln!("torture: {n} sequences");
     let failures = sequences(seed, n);
     assert!(failures.is_empty(), "seeds that failed: {failures:?}");
 }

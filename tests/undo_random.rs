@@ -1,33 +1,17 @@
 //! Random edits on both sides, applied and rolled back, with kills of either at random moments: afterwards both sides are as they
 //! were before, and the next plan is the first one again. `UBOS_TORTURE=N` for N rounds in each half, `UBOS_SEED=S` to repeat one.
-#![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
 #![expect(clippy::print_stderr, reason = "the seed is what repeats a failure")]
+#![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
 
 mod lab;
 mod pair;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use lab::{Lab, Output, Side, Snapshot, truth_difference, wait_until};
+use lab::{Dice, Lab, Output, Side, Snapshot, truth_difference, wait_until};
 use pair::{BALAUR, MAC, S, T, pair_with};
-
-/// A small generator of our own: what matters is that a seed repeats a run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.roll(from.len() as u64) as usize]
-    }
-}
 
 const DIRS: [&str; 6] = ["docs", "docs/deep", "-dash", "a b'c", "é\nx", "docs/[g]*"];
 const NAMES: [&str; 9] = [
@@ -280,10 +264,7 @@ impl World {
 
 /// Two pairs at once, half of the rounds in each.
 fn rounds(kills: bool) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse::<u64>().ok());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("UBOS_SEED").unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs());
-    let all = number("UBOS_TORTURE").unwrap_or(40);
+    let (seed, all) = (lab::seed(), lab::torture(40));
     std::thread::scope(|s| {
         for (half, rounds) in [(0, all.div_ceil(2)), (1, all / 2)] {
             s.spawn(move || some_rounds(kills, seed, half, rounds));
@@ -297,7 +278,7 @@ fn some_rounds(kills: bool, seed: u64, half: u64, rounds: u64) {
     };
     let mut world = World {
         lab,
-        dice: Dice((seed | 1) ^ (half << 40)),
+        dice: Dice::new(seed ^ (half << 40)),
         serial: 0,
         did: Vec::new(),
     };

@@ -45,6 +45,20 @@ pub struct Facts {
     pub left: usize,
 }
 
+impl Summary {
+    /// As [`Record::is_applied`]; what cannot be read is not.
+    pub fn is_applied(&self) -> bool {
+        self.facts.as_ref().is_some_and(Facts::is_applied)
+    }
+}
+
+impl Facts {
+    /// As [`Record::is_applied`].
+    pub fn is_applied(&self) -> bool {
+        self.mode == Mode::Apply && self.complete
+    }
+}
+
 /// A record, with its plans counted instead of kept.
 #[derive(Deserialize)]
 struct Sketch {

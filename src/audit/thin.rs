@@ -8,7 +8,7 @@ use memchr::memmem;
 use super::chain::{record_path, runs_by_name};
 use super::store::{Result, Store, parse};
 use crate::host::files;
-use crate::model::record::{Mode, Record};
+use crate::model::record::Record;
 
 /// Lists of a lane that have an entry for every file.
 const LONG: [&str; 2] = ["changes", "kept"];
@@ -19,8 +19,7 @@ impl Store {
     pub fn applied(&self, limit: usize) -> Result<Vec<Record>> {
         let names = runs_by_name(self.runs())?.into_iter().rev().take(limit);
         let records = names.filter_map(|run| self.thin(&run).ok().flatten());
-        let is_applied = |r: &Record| r.mode == Mode::Apply && r.complete;
-        Ok(records.filter(is_applied).collect())
+        Ok(records.filter(Record::is_applied).collect())
     }
 
     /// `None`: a dry run, of which no more than its first part was read.
@@ -110,7 +109,7 @@ impl Thinner {
 mod tests {
     use super::super::samples::{record, store};
     use super::*;
-    use crate::model::record::{KeptDoc, Lane};
+    use crate::model::record::{KeptDoc, Lane, Mode};
 
     /// Two lanes with lists of every kind, and a text that looks like the end of one.
     fn long(n: u32) -> Record {

@@ -54,12 +54,7 @@ impl From<PolicyError> for Failure {
                 .iter()
                 .map(|f| PolicyFault {
                     file: file.to_string_lossy().into_owned(),
-                    line: f.line,
-                    column: f.column,
-                    key: f.key.clone(),
-                    text: f.text.clone(),
-                    reason: f.reason.clone(),
-                    suggestion: f.suggestion.clone(),
+                    fault: f.clone(),
                 })
                 .collect(),
             _ => Vec::new(),

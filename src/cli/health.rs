@@ -10,12 +10,13 @@ use super::documents::{self, HealthLane};
 use super::failure::Failure;
 use super::out;
 use super::worker_state;
+use crate::audit::catalog::Facts;
 use crate::audit::store::Store;
 use crate::host::{clock, policy_file};
 use crate::model::exit;
 use crate::model::overview;
 use crate::model::policy::Policy;
-use crate::model::record::{Mode, Record, SCHEMA};
+use crate::model::record::{Record, SCHEMA};
 use crate::model::text::age;
 
 /// Exit 0 only if every lane of every peer succeeded recently
@@ -113,7 +114,7 @@ fn rows(policy: &Policy, most: Duration) -> Result<Vec<Row>, Failure> {
     let store = Store::open(&policy.audit.dir).map_err(|e| Failure::failed(e.to_string()))?;
     let all = store.list().map_err(|e| Failure::failed(e.to_string()))?;
     for s in all {
-        let Some(f) = s.facts.filter(|f| f.mode == Mode::Apply && f.complete) else {
+        let Some(f) = s.facts.filter(Facts::is_applied) else {
             continue;
         };
         let Ok(at) = DateTime::parse_from_rfc3339(&f.started) else {

@@ -12,7 +12,6 @@ use super::live;
 use super::out;
 use super::render::status;
 use super::worker_state;
-use crate::audit::catalog::Summary;
 use crate::audit::store::Store;
 use crate::host::{clock, policy_file, signals};
 use crate::lanes::flow;
@@ -23,7 +22,7 @@ use crate::lanes::truth::hosts::held_here;
 use crate::model::exit;
 use crate::model::overview::{self, Standing};
 use crate::model::policy::Policy;
-use crate::model::record::{Lane, Mode, Outcome, Record, SCHEMA};
+use crate::model::record::{Lane, Outcome, Record, SCHEMA};
 
 /// Show each peer and lane: in sync, pending, conflicts, offline; the last run; who holds the lock
 #[derive(Debug, Args)]
@@ -221,10 +220,4 @@ fn conflicts(lane: &Lane) -> usize {
         Lane::Truth(t) => t.left.iter().filter(|l| l.conflict).count(),
         Lane::Log(_) | Lane::Publish(_) => 0,
     }
-}
-
-/// A run of any lane that was carried out to its end.
-pub fn is_applied(s: &Summary) -> bool {
-    let facts = s.facts.as_ref();
-    facts.is_some_and(|f| f.mode == Mode::Apply && f.complete)
 }

@@ -9,7 +9,7 @@ use crate::model::metrics::{self, Around};
 use crate::model::notice::{Notice, notices};
 use crate::model::overview;
 use crate::model::policy::{Event, Notify, Policy};
-use crate::model::record::{Mode, Outcome, Record};
+use crate::model::record::{Outcome, Record};
 use crate::tool::units;
 
 /// Applied runs that are looked back at to tell news from what is known.
@@ -102,12 +102,9 @@ pub fn unit_failed(policy: &Policy, message: String) -> Vec<String> {
 
 fn earlier(store: &Store, record: &Record) -> Vec<Record> {
     let newest = store.newest(BACK).unwrap_or_default();
-    let applied = newest.into_iter().filter(|s| {
-        s.run != record.run
-            && s.facts
-                .as_ref()
-                .is_some_and(|f| f.mode == Mode::Apply && f.complete)
-    });
+    let applied = newest
+        .into_iter()
+        .filter(|s| s.run != record.run && s.is_applied());
     applied
         .take(5)
         .filter_map(|s| store.read(&s.run).ok())

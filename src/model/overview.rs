@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::policy::Policy;
-use super::record::{Lane, Mode, Outcome, Record};
+use super::record::{Lane, Outcome, Record};
 
 /// The last run that had a part for a lane.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -112,9 +112,7 @@ pub fn is_late(standings: &[Standing], of_lane: &str, most: Duration, now: DateT
 
 /// Runs of the lanes themselves, carried out to their end.
 fn counts(record: &Record) -> bool {
-    record.mode == Mode::Apply
-        && record.complete
-        && ["truth", "logs", "full", "publish"].contains(&record.command.as_str())
+    record.is_applied() && ["truth", "logs", "full", "publish"].contains(&record.command.as_str())
 }
 
 pub fn is_good(outcome: Outcome) -> bool {
@@ -140,6 +138,7 @@ pub fn worst<'r>(record: &'r Record, subject: &str, lane: &str) -> Option<&'r La
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::record::Mode;
     use crate::model::record::TruthLane;
 
     fn record(at: &str, outcome: Outcome) -> Record {

@@ -84,6 +84,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Carried out, and closed: not a dry run, nor one that is under way or died.
+    pub fn is_applied(&self) -> bool {
+        self.mode == Mode::Apply && self.complete
+    }
+
     /// A record as it stands before the first effect: should nothing more be heard of the run, it was interrupted.
     pub fn open(run: &str, command: &str, mode: Mode, started: &str) -> Self {
         Self {

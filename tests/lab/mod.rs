@@ -13,6 +13,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
 #![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
+mod dice;
 mod gate;
 mod procs;
 mod pty;
@@ -25,6 +26,7 @@ mod tree;
 mod unprivileged;
 mod world;
 
+pub use dice::{Dice, seed, torture};
 pub use gate::{At, Gate};
 pub use procs::{Proc, alive, processes, signal};
 pub use pty::Pty;

@@ -5,45 +5,9 @@
 use super::script::{
     Blow, Damage, Deed, Fault, Host, How, Missing, Path, Script, Step, Victim, When,
 };
+use crate::lab::Dice;
 
 const S: i64 = 1_000_000_000;
-
-/// A small generator of our own (splitmix64): what matters is that a seed repeats a sequence.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed)
-    }
-
-    pub fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.roll(n) == 0
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.roll(from.len() as u64) as usize].clone()
-    }
-
-    /// One of several by weight.
-    fn weighed<T: Clone>(&mut self, from: &[(u64, T)]) -> T {
-        let mut at = self.roll(from.iter().map(|(w, _)| w).sum());
-        for (weight, what) in from {
-            match at.checked_sub(*weight) {
-                None => return what.clone(),
-                Some(rest) => at = rest,
-            }
-        }
-        unreachable!("the roll is below the sum")
-    }
-}
 
 /// Names that have broken somebody's sync: prefixes of one another, case and normal forms, globs, options, bytes.
 fn pool(dice: &mut Dice) -> Vec<Path> {

@@ -22,6 +22,7 @@ pub use self::standing::{
 };
 use crate::audit::catalog::Summary;
 use crate::model::conflict::Conflict;
+use crate::model::policy::Fault;
 
 /// A command that ends without having done what was asked: a faulty policy, bad usage, a refusal, a peer that is away
 #[derive(Serialize)]
@@ -45,15 +46,8 @@ pub struct Failed<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PolicyFault {
     pub file: String,
-    /// From 1, like columns, which count characters
-    pub line: usize,
-    pub column: usize,
-    /// Such as `truth.exclude[2]`; empty where the whole file is meant
-    pub key: String,
-    /// What stands there
-    pub text: String,
-    pub reason: String,
-    pub suggestion: Option<String>,
+    #[serde(flatten)]
+    pub fault: Fault,
 }
 
 /// A sound policy (`check`); one that is not is an error

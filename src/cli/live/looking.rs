@@ -13,7 +13,6 @@ use super::News;
 use crate::audit::catalog::Summary;
 use crate::audit::store::Store;
 use crate::cli::render::live::Facts;
-use crate::cli::status::is_applied;
 use crate::cli::worker_state;
 use crate::host::{clock, events, files, policy_file, process};
 use crate::lanes::truth::hosts::held_here;
@@ -115,7 +114,7 @@ impl Looking {
             return;
         }
         self.runs = runs;
-        let applied = self.runs.iter().take(READ).filter(|s| is_applied(s));
+        let applied = self.runs.iter().take(READ).filter(|s| s.is_applied());
         let records: Vec<Record> = applied.filter_map(|s| store.read(&s.run).ok()).collect();
         self.standings = overview::standings(&self.policy, &records);
         let all = conflicts(&records).into_iter();

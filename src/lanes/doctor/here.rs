@@ -10,7 +10,6 @@ use crate::host::policy_file::{env, variable};
 use crate::host::{credentials, files, plain_files, process};
 use crate::model::invocation::Invocation;
 use crate::model::policy::{Policy, Remote};
-use crate::model::record::Mode;
 use crate::model::text::thousands;
 
 pub(super) fn rows(policy: &Policy) -> Vec<Check> {
@@ -86,9 +85,7 @@ fn applied(dir: &Path) -> Option<String> {
     }
     let newest = Store::open(dir).ok()?.newest(20).ok()?;
     let is_one = |f: &crate::audit::catalog::Facts| {
-        f.mode == Mode::Apply
-            && f.complete
-            && ["truth", "full", "logs"].contains(&f.command.as_str())
+        f.is_applied() && ["truth", "full", "logs"].contains(&f.command.as_str())
     };
     let mut all = newest.into_iter();
     all.find(|s| s.facts.as_ref().is_some_and(is_one))

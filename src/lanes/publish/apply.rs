@@ -251,12 +251,11 @@ impl Job<'_> {
     }
 
     fn commit(&self, on: &Opened, plan: &PublishPlan) -> Result<BTreeMap<RelPath, Stat>, Broke> {
-        let order = self.order(on, plan);
-        let few = if is_few(on, plan) { "1" } else { "0" };
-        let mut data = format!("{}\n{few}\n", self.commit).into_bytes();
-        data.extend(order);
+        let few = is_few(on, plan);
+        let mut data = format!("{}\n{}\n", self.commit, flag(few)).into_bytes();
+        data.extend(self.order(on, plan));
         let (body, nonce) = self.call(on, scripts::COMMIT, &[], &data)?;
-        if is_few(on, plan) {
+        if few {
             return self.looked_again(on, plan);
         }
         let swept = facts::parse_sweep(&body, &nonce)
@@ -363,9 +362,9 @@ impl Job<'_> {
             name,
             &self.policy.snapshots.keep.to_string(),
             &days.to_string(),
-            if edited { "1" } else { "0" },
+            flag(edited),
             &self.publish.keep_releases.to_string(),
-            if is_few(on, plan) { "1" } else { "0" },
+            flag(is_few(on, plan)),
         ];
         let (body, _) = self.call(on, scripts::FINISH, &more, &data)?;
         if remote::value(&body, "finished").is_none() {
@@ -380,6 +379,11 @@ impl Job<'_> {
             list,
         })
     }
+}
+
+/// As the scripts read it.
+fn flag(yes: bool) -> &'static str {
+    if yes { "1" } else { "0" }
 }
 
 /// How many changes go to a target's disk one by one.

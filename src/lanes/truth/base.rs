@@ -18,7 +18,7 @@ use crate::model::path::RelPath;
 use crate::model::plan::{Side, TruthPlan};
 use crate::model::policy::{Policy, Snapshots};
 use crate::model::reconcile::Replica;
-use crate::model::record::{Lane, Mode, Outcome};
+use crate::model::record::{Lane, Outcome};
 use crate::model::text::hex;
 use crate::model::time::run_order;
 use crate::tool::{remote, unison};
@@ -139,7 +139,7 @@ pub fn on_record(policy: &Policy, peer: &str) -> Option<String> {
                 Outcome::Applied | Outcome::InSync | Outcome::Partial
             );
             let lane = ["truth", "full"].contains(&f.command.as_str());
-            f.complete && f.mode == Mode::Apply && good && lane && f.peers.iter().any(|p| p == peer)
+            f.is_applied() && good && lane && f.peers.iter().any(|p| p == peer)
         })
     })?;
     let of_truth =

@@ -5,16 +5,20 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::Serialize;
+
 use crate::model::text::neutral;
 
 /// One thing wrong with the policy. Lines and columns count from 1, columns in characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fault {
+    /// From 1, like columns, which count characters.
     pub line: usize,
     pub column: usize,
     /// `truth.exclude[2]`, empty where the file as a whole is meant.
     pub key: String,
-    /// The offending text, as it stands in the file (shortened).
+    /// What stands there, shortened.
     pub text: String,
     pub reason: String,
     pub suggestion: Option<String>,
