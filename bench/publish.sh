@@ -4,7 +4,7 @@
 #   bench/publish.sh [PROGRAM]        default: target/release/ubos-sync
 #
 #   FILES=20000   files in the repository     TARGETS=8    directories that are published to
-#   DELAY=50      milliseconds of round trip  PAIRS=5      paired runs per case
+#   DELAY=50      milliseconds of round trip, half of it each way        PAIRS=5        paired runs per case
 #   PARALLEL=8    targets at the same time    KEEP=1       leave the scratch folder behind
 #   CASES="nothing one-file"
 #
@@ -34,7 +34,7 @@ trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-mkdir -p "$lab/ssh" "$lab/src" "$lab/ours" "$lab/theirs"
+mkdir -p "$lab/ssh" "$lab/src" "$lab/ours" "$lab/theirs" "$lab/home"
 ssh-keygen -q -t ed25519 -N '' -f "$lab/ssh/host_key"
 ssh-keygen -q -t ed25519 -N '' -f "$lab/ssh/client"
 cp "$lab/ssh/client.pub" "$lab/ssh/authorized_keys"
@@ -54,6 +54,7 @@ PermitRootLogin yes
 MaxSessions 64
 MaxStartups 100
 UseDNS no
+SetEnv HOME=$lab/home
 CONFIG
 "$sshd" -D -e -f "$lab/ssh/sshd_config" 2>"$lab/ssh/log" &
 pids+=($!)

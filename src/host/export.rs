@@ -50,6 +50,10 @@ pub fn lay_link(root: &Path, path: &RelPath, target: &[u8]) -> io::Result<()> {
 /// The same file below another root, by a second name.
 pub fn lay_again(from: &Path, to: &Path, path: &RelPath) -> io::Result<()> {
     let (source, name) = (at(from, path), at(to, path));
+    // Most directories are there by the time the second of their files comes.
+    if fs::hard_link(&source, &name).is_ok() {
+        return Ok(());
+    }
     parent(&name)?;
     match fs::hard_link(&source, &name) {
         Ok(()) => Ok(()),

@@ -65,8 +65,11 @@ fn environment(extra: &[(String, OsString)]) -> HashMap<OsString, OsString> {
 }
 
 fn expression(what: &Invocation) -> duct::Expression {
+    // With its place known it is started without a copy of this process, which costs the more the larger this one is.
+    let place = what.program.to_str().and_then(which);
+    let program = place.map_or_else(|| what.program.clone(), OsString::from);
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
-    let command = duct::cmd(&what.program, &what.args);
+    let command = duct::cmd(program, &what.args);
     let command = match &what.dir {
         Some(dir) => command.dir(dir),
         None => command,

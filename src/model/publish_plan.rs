@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::Entry;
 use super::path::RelPath;
 use super::plan::Kind;
+use super::walk::Walk;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,9 @@ pub fn is_exec(mode: u32) -> bool {
 impl Seen<'_> {
     pub fn plan(&self) -> PublishPlan {
         let mut plan = PublishPlan::default();
+        let mut have = Walk::of(self.have);
         for (path, wanted) in self.want {
-            if let Some(step) = self.place(path, wanted) {
+            if let Some(step) = self.place(path, wanted, have.at(path)) {
                 plan.steps.push(step);
             }
         }
@@ -69,12 +71,13 @@ impl Seen<'_> {
             .filter(|s| s.kind == Kind::Create)
             .filter_map(|s| hash(self.want.get(&s.path)))
             .collect();
+        let (mut have, mut want) = (Walk::of(self.have), Walk::of(self.want));
         for (path, versions) in self.base {
             plan.base_files += 1;
-            let Some(found) = self.have.get(path) else {
+            let Some(found) = have.at(path) else {
                 continue;
             };
-            if self.want.contains_key(path) || found.is_dir() || (self.is_apart)(path) {
+            if want.at(path).is_some() || found.is_dir() || (self.is_apart)(path) {
                 continue;
             }
             if !hash(Some(found)).is_some_and(|h| coming.contains(h)) {
@@ -91,8 +94,7 @@ impl Seen<'_> {
         plan
     }
 
-    fn place(&self, path: &RelPath, wanted: &Entry) -> Option<Step> {
-        let found = self.have.get(path);
+    fn place(&self, path: &RelPath, wanted: &Entry, found: Option<&Entry>) -> Option<Step> {
         let step = |kind, edited| {
             Some(Step {
                 path: path.clone(),
@@ -129,6 +131,9 @@ impl Seen<'_> {
 
     /// Directories above removed files that nothing wanted lies in, deepest first.
     fn emptied(&self, plan: &PublishPlan) -> Vec<RelPath> {
+        if !plan.steps.iter().any(|s| s.kind == Kind::Delete) {
+            return Vec::new();
+        }
         let kept: BTreeSet<&[u8]> = self.want.keys().flat_map(RelPath::ancestors).collect();
         let mut out: BTreeSet<RelPath> = BTreeSet::new();
         for step in plan.steps.iter().filter(|s| s.kind == Kind::Delete) {

@@ -21,6 +21,7 @@ use crate::model::plan::{Kind, Side};
 use crate::model::policy::{Layout, Policy, Publish};
 use crate::model::publish_plan::{PublishPlan, same};
 use crate::model::tree::{Stat, What};
+use crate::model::walk::Walk;
 use crate::tool::{facts, publish_scripts as scripts, remote, rsync_push};
 
 /// A push that moves nothing for three minutes ends by itself; this is for one that never ends.
@@ -116,7 +117,7 @@ impl Job<'_> {
             self.push(on, plan)?;
             stop_wish()?;
             let after = self.commit(on, plan)?;
-            self.prove(on, plan, after, index)?;
+            self.prove(on, plan, &after, index)?;
         }
         self.finish(on, plan, &name)
     }
@@ -250,61 +251,57 @@ impl Job<'_> {
         lines(&steps)
     }
 
+    /// Puts things in place. What is answered: the facts of the whole tree afterwards, or of what few changes touched.
     fn commit(&self, on: &Opened, plan: &PublishPlan) -> Result<BTreeMap<RelPath, Stat>, Broke> {
         let few = is_few(on, plan);
         let mut data = format!("{}\n{}\n", self.commit, flag(few)).into_bytes();
         data.extend(self.order(on, plan));
         let (body, nonce) = self.call(on, scripts::COMMIT, &[], &data)?;
         if few {
-            return self.looked_again(on, plan);
+            let touched: Vec<RelPath> = plan.steps.iter().map(|s| s.path.clone()).collect();
+            let root = on.root.as_deref().unwrap_or_default();
+            return Ok(content::look(&on.link, root, &on.style, false, &touched)?);
         }
         let swept = facts::parse_sweep(&body, &nonce)
             .ok_or_else(|| broke("the list of files after the transfer was cut", true))?;
         Ok(swept.stats)
     }
 
-    /// The target after a few changes: what they touched is looked at, the rest was a moment ago.
-    fn looked_again(
-        &self,
-        on: &Opened,
-        plan: &PublishPlan,
-    ) -> Result<BTreeMap<RelPath, Stat>, Broke> {
-        let touched: Vec<RelPath> = plan.steps.iter().map(|s| s.path.clone()).collect();
-        let root = on.root.as_deref().unwrap_or_default();
-        let found = content::look(&on.link, root, &on.style, false, &touched)?;
-        let mut after = on.stats.clone();
-        for path in &touched {
-            after.remove(path);
-        }
-        after.extend(found);
-        Ok(after)
-    }
-
-    /// Looks at every published path where it lies now; hashes what travelled and what anybody could have touched meanwhile.
+    /// Looks at every published path where it lies now (after few changes: at those they touched, the others were looked at a moment
+    /// ago); hashes what travelled and what anybody could have touched meanwhile.
     fn prove(
         &self,
         on: &Opened,
         plan: &PublishPlan,
-        after: BTreeMap<RelPath, Stat>,
+        after: &BTreeMap<RelPath, Stat>,
         index: &mut Index,
     ) -> Result<(), Broke> {
+        let few = is_few(on, plan);
+        let touched = plan.steps.iter().filter_map(|s| {
+            let (path, wanted) = self.export.want.get_key_value(&s.path)?;
+            Some((path, wanted))
+        });
+        let to_prove: Vec<(&RelPath, &Entry)> = match few {
+            true => touched.collect::<BTreeMap<_, _>>().into_iter().collect(),
+            false => self.export.want.iter().collect(),
+        };
         let placed: BTreeSet<&RelPath> = plan.placed().collect();
         let mut doubtful = Vec::new();
         let mut known: BTreeMap<RelPath, ContentHash> = BTreeMap::new();
-        for (path, wanted) in &self.export.want {
-            let Some(now) = after.get(path) else {
+        let (mut now, mut before) = (Walk::of(after), Walk::of(&on.stats));
+        for (path, wanted) in &to_prove {
+            let Some(now) = now.at(path) else {
                 return Err(broke(format!("{path} is missing after the transfer"), true));
             };
             let Entry::File(file) = wanted else { continue };
-            let before = on
-                .stats
-                .get(path)
+            let before = before
+                .at(path)
                 .filter(|b| b.size == now.size && b.mtime_ns == now.mtime_ns && b.ino == now.ino);
             match before {
                 Some(_) if !placed.contains(path) => {
-                    known.insert(path.clone(), file.hash.clone());
+                    known.insert((*path).clone(), file.hash.clone());
                 }
-                _ => doubtful.push(path.clone()),
+                _ => doubtful.push((*path).clone()),
             }
         }
         let root = on.root.as_deref().unwrap_or_default();
@@ -314,7 +311,7 @@ impl Job<'_> {
         };
         known.extend(content::hash(&on.link, &tree, &doubtful)?);
         let looked = crate::host::clock::now_ns();
-        for (path, wanted) in &self.export.want {
+        for (path, wanted) in to_prove {
             let now = &after[path];
             let found = now.entry(known.get(path));
             if !found.as_ref().is_some_and(|f| same(f, wanted)) {
@@ -329,7 +326,9 @@ impl Job<'_> {
                 index.remember(Side::Peer, path, now, hash, on.swept_at.min(looked));
             }
         }
-        index.retain(Side::Peer, |p| after.contains_key(p));
+        let changed: BTreeSet<&RelPath> = plan.steps.iter().map(|s| &s.path).collect();
+        let may_be_gone = |p: &RelPath| !few || changed.contains(p);
+        index.retain(Side::Peer, |p| after.contains_key(p) || !may_be_gone(p));
         Ok(())
     }
 

@@ -59,6 +59,7 @@ pub fn check(policy: &Policy, targets: &[&Target], full: bool, progress: &dyn Pr
         progress.done();
         Lane::Publish(lane)
     });
+    export::sweep(&export);
     Ended {
         lanes,
         findings: source.findings.clone(),

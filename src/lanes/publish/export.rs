@@ -101,7 +101,6 @@ pub fn export(
             m.entries
         }
     };
-    sweep(&base, &key);
     pointers(&want, &dir, &mut findings);
     Ok(Export {
         dir,
@@ -341,7 +340,11 @@ fn object_of(item: &Item) -> String {
 }
 
 /// Only the newest exports stay; what a dead run began goes.
-fn sweep(base: &Path, current: &str) {
+pub fn sweep(export: &Export) {
+    let Some(base) = export.dir.parent() else {
+        return;
+    };
+    let current = export.key.as_str();
     let mut lists: Vec<(i64, String)> = Vec::new();
     for name in files::names(base).unwrap_or_default() {
         let name = name.to_string_lossy().into_owned();

@@ -115,9 +115,11 @@ pub fn run(order: &Order, run: &Run) -> Ended {
             ended.findings = findings;
             ended
         }
-        Ok((source, export, findings)) => {
+        // What is swept away takes as long as laying it out did; nobody has to wait for it.
+        Ok((source, export, findings)) => std::thread::scope(|s| {
+            s.spawn(|| export::sweep(&export));
             fan_out(order, run, scratch.path(), &source, &export, findings)
-        }
+        }),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::model::path::RelPath;
 use crate::model::plan::Side;
 use crate::model::policy::{Layout, Policy, Publish, Target};
 use crate::model::tree::{Stat, What};
+use crate::model::walk::Walk;
 use crate::tool::{facts, publish_scripts as scripts, remote};
 
 pub struct Opened {
@@ -210,9 +211,12 @@ impl Opened {
 
     /// Every version that was published, or was on its way when a run died.
     pub fn versions(&self) -> BTreeMap<RelPath, Vec<Entry>> {
-        let mut all: BTreeMap<RelPath, Vec<Entry>> = BTreeMap::new();
-        let lists = self.base.iter().map(|(m, _)| m).chain(&self.pending);
-        for (path, entry) in lists.flat_map(|m| &m.entries) {
+        let published = self.base.iter().flat_map(|(m, _)| &m.entries);
+        // In order already, so that the map is built in one go.
+        let mut all: BTreeMap<RelPath, Vec<Entry>> = published
+            .map(|(path, entry)| (path.clone(), vec![entry.clone()]))
+            .collect();
+        for (path, entry) in self.pending.iter().flat_map(|m| &m.entries) {
             all.entry(path.clone()).or_default().push(entry.clone());
         }
         all
@@ -224,27 +228,30 @@ impl Opened {
         paths: impl Iterator<Item = &'a RelPath>,
         index: &mut Index,
     ) -> Result<Held, LinkError> {
-        let mut held = Held::default();
-        let mut unknown = Vec::new();
+        let mut paths: Vec<&RelPath> = paths.collect();
+        paths.sort();
+        paths.dedup();
+        let mut odd = BTreeSet::new();
+        let (mut have, mut unknown) = (Vec::new(), Vec::new());
+        let (mut stats, mut known) = (Walk::of(&self.stats), index.walk(Side::Peer));
         for path in paths {
-            let Some(stat) = self.stats.get(path) else {
+            let Some(stat) = stats.at(path) else {
                 continue;
             };
+            let hash = known.hash(path, stat);
             match &stat.what {
                 What::Other => {
-                    held.odd.insert(path.clone());
+                    odd.insert(path.clone());
                 }
-                What::File if index.hash(Side::Peer, path, stat).is_none() => {
-                    unknown.push(path.clone())
-                }
-                _ => {
-                    let entry = stat.entry(index.hash(Side::Peer, path, stat));
-                    held.have.extend(entry.map(|e| (path.clone(), e)));
-                }
+                What::File if hash.is_none() => unknown.push(path.clone()),
+                _ => have.extend(stat.entry(hash).map(|e| (path.clone(), e))),
             }
         }
-        unknown.sort();
-        unknown.dedup();
+        // In order already, so that the map is built in one go.
+        let mut held = Held {
+            have: have.into_iter().collect(),
+            odd,
+        };
         if let (Some(tree), false) = (self.tree(), unknown.is_empty()) {
             let hashes = content::hash(&self.link, &tree, &unknown)?;
             for path in unknown {
@@ -277,9 +284,9 @@ pub fn remember(policy: &Policy, target: &Target, index: &Index, list: Option<&[
         return;
     }
     if index.is_news {
-        let _ = files::write_atomic(&dir.join("index"), &index.to_bytes(), files::Sync::Content);
+        let _ = files::write_atomic(&dir.join("index"), &index.to_bytes(), files::Sync::Later);
     }
     if let Some(list) = list {
-        let _ = files::write_atomic(&dir.join("list"), list, files::Sync::Content);
+        let _ = files::write_atomic(&dir.join("list"), list, files::Sync::Later);
     }
 }
