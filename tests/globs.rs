@@ -185,7 +185,7 @@ fn rules(globs: &[Glob], literals: &[RelPath]) -> Rules {
 fn with_ancestors(paths: &[RelPath]) -> BTreeSet<RelPath> {
     let mut all: BTreeSet<RelPath> = paths.iter().cloned().collect();
     for path in paths {
-        all.extend(path.ancestors().filter_map(|a| RelPath::new(a.to_vec())));
+        all.extend(path.ancestors().filter_map(RelPath::new));
     }
     all
 }

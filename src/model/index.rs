@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::entry::ContentHash;
-use super::manifest::{escape, unescape};
+use super::manifest::{self, escape};
+use super::number;
 use super::path::RelPath;
 use super::plan::Side;
 use super::tree::Stat;
@@ -131,15 +132,16 @@ impl Index {
 
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = format!("ubos-sync index 1\t{}\n", self.full_at).into_bytes();
-        for (tag, map) in [("l", &self.local), ("p", &self.peer)] {
+        for (tag, map) in [(b"l", &self.local), (b"p", &self.peer)] {
             for (path, k) in map {
-                out.extend_from_slice(
-                    format!(
-                        "{tag}\t{}\t{}\t{}\t{}\t{}\t",
-                        k.size, k.mtime_ns, k.ctime_ns, k.ino, k.hash
-                    )
-                    .as_bytes(),
-                );
+                out.extend_from_slice(tag);
+                for n in [k.size.into(), k.mtime_ns, k.ctime_ns, k.ino.into()] {
+                    out.push(b'\t');
+                    number::push(&mut out, n);
+                }
+                out.push(b'\t');
+                out.extend_from_slice(k.hash.as_bytes());
+                out.push(b'\t');
                 out.extend_from_slice(&escape(path.as_bytes()));
                 out.push(b'\n');
             }
@@ -169,15 +171,14 @@ impl Index {
                 b"p" => 1,
                 _ => return None,
             };
-            let mut text = || std::str::from_utf8(f.next()?).ok();
             let known = Known {
-                size: text()?.parse().ok()?,
-                mtime_ns: text()?.parse().ok()?,
-                ctime_ns: text()?.parse().ok()?,
-                ino: text()?.parse().ok()?,
-                hash: text()?.into(),
+                size: number::unsigned(f.next()?)?,
+                mtime_ns: number::signed(f.next()?)?,
+                ctime_ns: number::signed(f.next()?)?,
+                ino: number::unsigned(f.next()?)?,
+                hash: std::str::from_utf8(f.next()?).ok()?.into(),
             };
-            let path = RelPath::new(unescape(f.next()?)?)?;
+            let path = manifest::path(f.next()?)?;
             sides[side].push((path, known));
         }
         // In order already, so that the maps are built in one go.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Entry, File};
+use super::number;
 use super::path::RelPath;
 use super::walk::{self, Walk};
 
@@ -121,9 +122,9 @@ pub fn entry<'a>(kind: &[u8], f: &mut impl Iterator<Item = &'a [u8]>) -> Option<
             let hash = text(f.next()?)?.into();
             Entry::File(File {
                 hash,
-                size: text(f.next()?)?.parse().ok()?,
+                size: number::unsigned(f.next()?)?,
                 mode: octal(f.next()?)?,
-                mtime_ns: text(f.next()?)?.parse().ok()?,
+                mtime_ns: number::signed(f.next()?)?,
             })
         }
         b"d" => Entry::Dir {
@@ -131,7 +132,7 @@ pub fn entry<'a>(kind: &[u8], f: &mut impl Iterator<Item = &'a [u8]>) -> Option<
         },
         b"l" => Entry::Link {
             target: unescape(f.next()?)?,
-            mtime_ns: text(f.next()?)?.parse().ok()?,
+            mtime_ns: number::signed(f.next()?)?,
         },
         _ => return None,
     };
@@ -148,8 +149,12 @@ fn line(out: &mut Vec<u8>, fields: &[&[u8]]) {
     out.push(b'\n');
 }
 
-fn path(bytes: &[u8]) -> Option<RelPath> {
-    RelPath::new(unescape(bytes)?)
+/// A path as [`escape`] wrote it; most need nothing undone.
+pub fn path(bytes: &[u8]) -> Option<RelPath> {
+    match bytes.contains(&b'\\') {
+        true => RelPath::new(unescape(bytes)?),
+        false => RelPath::new(bytes),
+    }
 }
 
 /// Bytes that fit into one field of one line.

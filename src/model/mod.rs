@@ -17,6 +17,7 @@ pub mod log_undo;
 pub mod manifest;
 pub mod metrics;
 pub mod notice;
+pub mod number;
 pub mod overview;
 pub mod path;
 pub mod plan;

@@ -18,8 +18,8 @@ impl RelPath {
     }
 
     /// Accepts bytes that hold to the invariants; anything else is `None`.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Option<Self> {
-        let bytes = bytes.into();
+    pub fn new(bytes: impl AsRef<[u8]>) -> Option<Self> {
+        let bytes = bytes.as_ref();
         let sound = bytes.is_empty()
             || bytes
                 .split(|b| *b == b'/')

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::entry::ContentHash;
+use crate::model::number::{signed, unsigned};
 use crate::model::path::RelPath;
 use crate::model::tree::{Stat, What};
 use crate::tool::remote::find;
@@ -81,10 +82,10 @@ fn gnu(bytes: &[u8], facts: &mut Facts) -> Option<()> {
         let path = below(f[6])?;
         let stat = Stat {
             what,
-            size: number(f[1])?,
+            size: unsigned(f[1])?,
             mtime_ns: seconds(f[2])?,
             ctime_ns: seconds(f[3])?,
-            ino: number(f[4])?,
+            ino: unsigned(f[4])?,
             mode: u32::from_str_radix(std::str::from_utf8(f[5]).ok()?, 8).ok()? & 0o777,
         };
         all.push((path, stat));
@@ -120,10 +121,10 @@ fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
             below(&names[..cut])?,
             Stat {
                 what,
-                size: number(size)?,
+                size: unsigned(size)?,
                 mtime_ns: seconds(mtime)?,
                 ctime_ns: seconds(ctime)?,
-                ino: number(ino)?,
+                ino: unsigned(ino)?,
                 mode: u32::from_str_radix(std::str::from_utf8(mode).ok()?, 8).ok()? & 0o777,
             },
         );
@@ -131,28 +132,30 @@ fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
     Some(())
 }
 
-fn number(bytes: &[u8]) -> Option<u64> {
-    std::str::from_utf8(bytes).ok()?.parse().ok()
-}
-
 /// `1700000000.1234567890` (or without a fraction, or before 1970) in nanoseconds.
 pub fn seconds(bytes: &[u8]) -> Option<i128> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let dot = bytes.iter().position(|b| *b == b'.');
+    let (whole, fraction) = match dot {
+        Some(dot) => (&bytes[..dot], &bytes[dot + 1..]),
+        None => (bytes, &[][..]),
+    };
     // A `date` without nanoseconds repeats the letter.
-    let fraction = if fraction == "N" { "" } else { fraction };
-    let negative = whole.starts_with('-');
-    let whole: i128 = whole.parse().ok()?;
-    let mut ns: i128 = 0;
+    let fraction = if fraction == b"N" { b"" } else { fraction };
+    let mut ns: i64 = 0;
     for i in 0..9 {
-        let digit = fraction.as_bytes().get(i).copied().unwrap_or(b'0');
+        let digit = fraction.get(i).copied().unwrap_or(b'0');
         if !digit.is_ascii_digit() {
             return None;
         }
-        ns = ns * 10 + i128::from(digit - b'0');
+        ns = ns * 10 + i64::from(digit - b'0');
     }
-    let total = whole * 1_000_000_000;
-    Some(if negative { total - ns } else { total + ns })
+    let total = signed(whole)? * 1_000_000_000;
+    let ns = i128::from(ns);
+    Some(if whole.starts_with(b"-") {
+        total - ns
+    } else {
+        total + ns
+    })
 }
 
 /// Lines of the hash script for names without anything special: `<64 hex>  ./name`.
