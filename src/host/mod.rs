@@ -15,3 +15,4 @@ pub mod shell;
 pub mod signals;
 pub mod sockets;
 pub mod supervisor;
+pub mod sweep;

@@ -12,8 +12,10 @@ use crate::host::{clock, signals};
 use crate::model::invocation::Invocation;
 use crate::tool::remote;
 
-/// A shell reads lines byte by byte: what is longer goes faster through a session of its own.
-const MOST: usize = 24 << 10;
+/// A shell has to keep all of it at once: what is longer goes through a session of its own.
+const MOST: usize = 128 << 10;
+/// What stands between a script and what it reads, and in neither.
+const SEPARATOR: u8 = 0o37;
 /// A far login shell that says nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(120);
 
@@ -46,8 +48,7 @@ impl Place {
         nonce: &str,
         input: &[u8],
     ) -> Option<io::Result<Said>> {
-        let cut = input.iter().position(|b| *b == b'\n')?;
-        let (script, data) = (&input[..cut], &input[cut + 1..]);
+        let (script, data) = remote::parts(input)?;
         if input.len() > MOST {
             return None;
         }
@@ -60,12 +61,7 @@ impl Place {
             }
         }
         let shell = place.as_mut()?;
-        let mut line = format!("{nonce}\n").into_bytes();
-        line.extend_from_slice(script);
-        line.push(b'\n');
-        line.extend(escaped(data));
-        line.push(b'\n');
-        let said = shell.ask(&line, nonce);
+        let said = shell.ask(&request(nonce, script, data), nonce);
         if said.is_err() {
             let broken = place.take();
             return Some(Ok(Said {
@@ -93,7 +89,7 @@ impl Place {
         let Some(shell) = place.as_mut() else {
             return false;
         };
-        let asked = shell.session.send(format!("{nonce}\n:\n\n").as_bytes());
+        let asked = shell.session.send(&request(nonce, b":", b""));
         let mark = format!("\n{nonce} OVER\n");
         let answers = asked.is_ok() && shell.hear(&mark, Some(patience)).is_some();
         if !answers && let Some(mut broken) = place.take() {
@@ -182,17 +178,13 @@ impl Shell {
     }
 }
 
-/// Bytes as `printf %b` gives them back, in one line.
-fn escaped(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
-    for b in bytes {
-        match b {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            0 => out.extend_from_slice(b"\\0000"),
-            b => out.push(*b),
-        }
-    }
+/// One script for the shell, as it reads it; the script is escaped already.
+fn request(mark: &str, script: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut all = script.to_vec();
+    all.push(SEPARATOR);
+    remote::push_escaped(&mut all, data);
+    let mut out = format!("{mark} {}\n", all.len()).into_bytes();
+    out.extend(all);
     out
 }
 

@@ -115,7 +115,7 @@ fn key(policy: &Policy, pair: &Pair) -> Option<String> {
     for host in [&pair.local, &pair.peer] {
         let Host { said, name, .. } = host;
         // Anything unfinished, unusual or unknown goes the long way.
-        if !said.pending.is_empty() || !said.through.is_empty() || said.style != "gnu" {
+        if !said.pending.is_empty() || !said.through.is_empty() {
             return None;
         }
         add(name.as_bytes());

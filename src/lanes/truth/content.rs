@@ -101,12 +101,16 @@ pub fn hash(
     };
     let (strange, plain): (Vec<RelPath>, Vec<RelPath>) = paths.iter().cloned().partition(odd);
     let mut out = BTreeMap::new();
+    let ask = |how, paths: &[RelPath]| {
+        let names = Names::of(paths);
+        let parameters = [&[root, how][..], &names.parameters()].concat();
+        link.call(remote::HASH, &parameters, &names.data)
+    };
     if !plain.is_empty() {
-        let body = link.call(remote::HASH, &[root, "bulk"], &listed(&plain))?;
-        out.append(&mut facts::parse_hashes(&body));
+        out.append(&mut facts::parse_hashes(&ask("bulk", &plain)?));
     }
     if !strange.is_empty() {
-        let body = link.call(remote::HASH, &[root, "each"], &listed(&strange))?;
+        let body = ask("each", &strange)?;
         out.append(&mut facts::parse_hashes_in_order(&body, &strange));
     }
     Ok(out)
@@ -132,11 +136,10 @@ pub fn look(
             .filter(|a| !deep && !wanted.contains(a))
             .cloned(),
     );
-    let (body, nonce) = link.call_with_nonce(
-        remote::FACTS,
-        &[root, style, if deep { "deep" } else { "flat" }],
-        &listed(&asked),
-    )?;
+    let names = Names::of(&asked);
+    let depth = if deep { "deep" } else { "flat" };
+    let parameters = [&[root, style, depth][..], &names.parameters()].concat();
+    let (body, nonce) = link.call_with_nonce(remote::FACTS, &parameters, &names.data)?;
     let mut found = facts::parse_sweep(&body, &nonce)
         .map(|f| f.stats)
         .ok_or_else(|| {
@@ -164,6 +167,41 @@ pub fn sweep_up(host: &Host, litter: &[RelPath]) {
         let _ = host
             .link
             .call(remote::SWEEP_UP, &[&host.root_given], &listed(litter));
+    }
+}
+
+/// Paths for a script: few as parameters, how many of them first; many as data.
+struct Names {
+    n: String,
+    few: Vec<String>,
+    data: Vec<u8>,
+}
+
+/// How much is handed to a program in one go: far less than any system allows.
+const FEW: usize = 64;
+const FEW_BYTES: usize = 32 << 10;
+
+impl Names {
+    fn of(paths: &[RelPath]) -> Names {
+        let bytes: usize = paths.iter().map(|p| p.as_bytes().len()).sum();
+        let (few, data) = match paths.len() <= FEW && bytes <= FEW_BYTES {
+            true => {
+                let name = |p: &RelPath| [b"./", p.as_bytes()].concat();
+                let names = paths.iter().map(|p| remote::escaped(&name(p)));
+                (names.collect(), Vec::new())
+            }
+            false => (Vec::new(), listed(paths)),
+        };
+        Names {
+            n: few.len().to_string(),
+            few,
+            data,
+        }
+    }
+
+    fn parameters(&self) -> Vec<&str> {
+        let few = self.few.iter().map(String::as_str);
+        std::iter::once(self.n.as_str()).chain(few).collect()
     }
 }
 

@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::host::clock;
 use crate::host::link::{Agent, Link, LinkError};
+use crate::host::sweep::{Swept, sweep};
 use crate::lanes::reach::Reach;
+use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy, Site};
 use crate::model::rules::Rules;
 use crate::model::tree::Tree;
@@ -28,11 +30,17 @@ pub struct Host {
     /// Filled by [`sort_trees`].
     pub tree: Tree,
     /// The list of files as it came, until it is sorted.
-    sweep: Vec<u8>,
+    list: List,
     /// Of the list, when it is complete; equal lists are equal trees.
     pub sweep_digest: Option<String>,
     /// Bytes its login shell printed before our script began.
     pub noise: usize,
+}
+
+/// A list of files: of another host as its agent told it, of this one as it was seen.
+enum List {
+    Told(Vec<u8>),
+    Seen(Option<Swept>),
 }
 
 /// What the agent said, parsed.
@@ -258,6 +266,7 @@ fn open_host(
     let prunes = rules.prune_names();
     let includes: Vec<String> = rules.include_roots().iter().map(|p| p.lossy()).collect();
     let (n_prunes, n_includes) = (prunes.len().to_string(), includes.len().to_string());
+    let is_here = !asked.link.is_remote();
     let mut parameters: Vec<&str> = vec![
         &asked.state,
         &asked.root,
@@ -270,6 +279,7 @@ fn open_host(
         &asked.owner,
         &n_prunes,
         &n_includes,
+        if is_here { "0" } else { "1" },
     ];
     parameters.extend(includes.iter().map(String::as_str));
     parameters.extend(prunes.iter().map(String::as_str));
@@ -301,11 +311,18 @@ fn open_host(
         });
     }
     let swept_from = remote::find(&body, format!("{} SWEEP ", agent.nonce()).as_bytes());
-    let sweep = body.split_off(swept_from.unwrap_or(body.len()));
+    let told = body.split_off(swept_from.unwrap_or(body.len()));
     let mut said = parse_said(&body);
     said.program.clone_from(&asked.unison);
-    let sweep_digest = facts::complete_list(&sweep, agent.nonce())
-        .map(|list| crate::model::text::hex(&Sha256::digest(list)));
+    let list = match (is_here, &said.root) {
+        (true, Some(root)) => List::Seen(see(root, &said, rules)),
+        _ => List::Told(told),
+    };
+    let sweep_digest = match &list {
+        List::Seen(seen) => seen.as_ref().and_then(Swept::digest),
+        List::Told(told) => facts::complete_list(told, agent.nonce())
+            .map(|list| crate::model::text::hex(&Sha256::digest(list))),
+    };
     Ok(Host {
         name,
         noise: agent
@@ -319,10 +336,21 @@ fn open_host(
         state_given: asked.state,
         said,
         tree: Tree::default(),
-        sweep,
+        list,
         is_sorted: false,
         sweep_digest,
     })
+}
+
+/// The tree of this machine, after its lock was taken.
+fn see(root: &str, said: &Said, rules: &Rules) -> Option<Swept> {
+    let straight = |include: &&RelPath| !said.through.iter().any(|t| *t == include.lossy());
+    let all = rules.include_roots();
+    let includes: Vec<RelPath> = all.iter().filter(straight).cloned().collect();
+    if includes.is_empty() && !all.is_empty() {
+        return Some(Swept::default());
+    }
+    sweep(Path::new(root), &includes, &rules.prune_names()).ok()
 }
 
 /// Reads the lists of both hosts into trees, at the same time.
@@ -342,11 +370,17 @@ fn sort_tree(host: &mut Host, rules: &Rules) -> Result<(), OpenError> {
     if host.said.root.is_none() || host.is_sorted {
         return Ok(());
     }
-    match facts::parse_sweep(&host.sweep, host.agent.nonce()) {
-        Some(swept) => {
-            host.tree = Tree::sort(swept.stats, swept.unreadable, rules);
+    let found = match std::mem::replace(&mut host.list, List::Seen(None)) {
+        List::Told(told) => {
+            facts::parse_sweep(&told, host.agent.nonce()).map(|told| (told.stats, told.unreadable))
+        }
+        // In order already, so that the map is built in one go.
+        List::Seen(seen) => seen.map(|seen| (seen.stats.into_iter().collect(), seen.unreadable)),
+    };
+    match found {
+        Some((stats, unreadable)) => {
+            host.tree = Tree::sort(stats, unreadable, rules);
             host.is_sorted = true;
-            host.sweep = Vec::new();
         }
         None if host.said.style == "none" => {}
         None => {

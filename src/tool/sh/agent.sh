@@ -1,8 +1,8 @@
-# The agent: one per host and run. Takes the lock, answers what the host is, lists the tree, then holds the lock until its
+# The agent: one per host and run. Takes the lock, answers what the host is, lists the tree (`list` = 1), then holds the lock until its
 # standard input ends, ends the engine that this run left, and lets go. Parameters come as lines, never as code.
 export LC_ALL=C TZ=UTC
 umask 077
-for v in nonce state root marker pair run who unison want owner prunes includes; do IFS= read -r "$v" || exit 97; done
+for v in nonce state root marker pair run who unison want owner prunes includes list; do IFS= read -r "$v" || exit 97; done
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 case $root in /*) ;; *) root=$HOME/$root ;; esac
 say() { printf '%s %s\n' "$1" "$2"; }
@@ -232,19 +232,21 @@ i=0
 while [ "$i" -lt "$prunes" ]; do IFS= read -r x; set -- "$@" -o -name "$x"; i=$((i + 1)); done
 set -- "$@" ')'
 say swept "$now"
-printf '%s SWEEP %s\n' "$nonce" "$style"
-rc=0
-if [ "$roots" -gt 0 ] && [ -n "${rootid:-}" ]; then
-  f='%y\0%s\0%T@\0%C@\0%i\0%m\0%p\0%l\0'
-  case $style in
-  gnu) find "$@" -printf "$f" -prune -o -printf "$f" 2>/dev/null || rc=1 ;;
-  bsd) find "$@" -print0 -prune -o -print0 2>/dev/null | xargs -0 stat -f "%n$nonce|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce%Y" 2>/dev/null ;;
-  esac
-fi
-printf '\0\n%s SWEPT %s\n' "$nonce" $rc
-if [ -n "${rootid:-}" ] && { [ $rc -ne 0 ] || [ "$style" = bsd ]; }; then
-  # Something could not be read: name the directories, so that they are unknown and not empty.
-  find . -type d -exec sh -c 'for d; do [ -r "$d" ] && [ -x "$d" ] || printf "%s\0" "$d"; done' sh {} + 2>/dev/null
+if [ "$list" = 1 ]; then
+  printf '%s SWEEP %s\n' "$nonce" "$style"
+  rc=0
+  if [ "$roots" -gt 0 ] && [ -n "${rootid:-}" ]; then
+    f='%y\0%s\0%T@\0%C@\0%i\0%m\0%p\0%l\0'
+    case $style in
+    gnu) find "$@" -printf "$f" -prune -o -printf "$f" 2>/dev/null || rc=1 ;;
+    bsd) find "$@" -print0 -prune -o -print0 2>/dev/null | xargs -0 stat -f "%n$nonce|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce%Y" 2>/dev/null ;;
+    esac
+  fi
+  printf '\0\n%s SWEPT %s\n' "$nonce" $rc
+  if [ -n "${rootid:-}" ] && { [ $rc -ne 0 ] || [ "$style" = bsd ]; }; then
+    # Something could not be read: name the directories, so that they are unknown and not empty.
+    find . -type d -exec sh -c 'for d; do [ -r "$d" ] && [ -x "$d" ] || printf "%s\0" "$d"; done' sh {} + 2>/dev/null
+  fi
 fi
 printf '\0\n%s END\n' "$nonce"
 

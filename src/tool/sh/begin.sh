@@ -6,26 +6,28 @@ for v in nonce state pair run gen site unison; do IFS= read -r "$v" || exit 97; 
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 p=$state/pairs/$pair
 r=$p/runs/$run
-rm -rf "$r/unison"
+[ ! -e "$r/unison" ] || rm -rf "$r/unison"
 mkdir -p "$r/unison" "$r/backup" "$p/archives" || exit 1
 chmod 700 "$state" "$state/pairs" "$p" "$r"
 [ -z "$gen" ] || [ ! -d "$p/archives/$gen/unison" ] || cp -pR "$p/archives/$gen/unison/." "$r/unison/" || exit 1
 : >"$r/unison/default.prf"
-# Quoted once, here, so that no other text is ever pasted into a command.
-q() {
+# Quoted once, here, so that no other text is ever pasted into a command. Sets q.
+quote() {
   case $1 in
-  *\'*) printf '%s' "$1" | sed "s/'/'\\\\''/g;1s/^/'/;\$s/\$/'/" ;;
-  *) printf "'%s'" "$1" ;;
+  *\'*) q=$(printf '%s' "$1" | sed "s/'/'\\\\''/g;1s/^/'/;\$s/\$/'/") ;;
+  *) q="'$1'" ;;
   esac
 }
 {
   echo "LC_ALL=C TZ=UTC; export LC_ALL TZ"
-  echo "UNISON=$(q "$r/unison") UNISONBACKUPDIR=$(q "$r/backup") UNISONLOCALHOSTNAME=$(q "$site")"
+  quote "$r/unison"; printf 'UNISON=%s\n' "$q"
+  quote "$r/backup"; printf 'UNISONBACKUPDIR=%s\n' "$q"
+  quote "$site"; printf 'UNISONLOCALHOSTNAME=%s\n' "$q"
   echo "export UNISON UNISONBACKUPDIR UNISONLOCALHOSTNAME"
   # As the agent does it: a program that is started here is waited for by both hosts.
   echo 'born() { b=${b##*) }; set -f; set -- $b; set +f; b=${20}; }'
   echo 'if { IFS= read -r b <"/proc/$$/stat"; } 2>/dev/null; then born; else b=$(ps -o lstart= -p $$ | tr -s " " _); fi'
-  echo "echo \"\$\$ \$b\" >$(q "$state/lock.d")/engine.$run || exit 96"
-  echo "exec $(q "$unison") \"\$@\""
+  quote "$state/lock.d"; printf 'echo "$$ $b" >%s/engine.%s || exit 96\n' "$q" "$run"
+  quote "$unison"; printf 'exec %s "$@"\n' "$q"
 } >"$r/engine.sh" || exit 1
 printf '\n%s BEGIN\nrundir %s\n%s END\n' "$nonce" "$r" "$nonce"

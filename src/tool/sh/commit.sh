@@ -25,8 +25,9 @@ prepare | recover)
     [ $# -eq 0 ] || mv "$@" "$a/.new-$run/unison/" || exit 1
   elif [ -n "$gen" ] && [ -d "$a/$gen/unison" ]; then cp -pR "$a/$gen/unison/." "$a/.new-$run/unison/" || exit 1
   fi
-  if [ "$digest" != whole ] && [ -n "$gen" ] && [ -f "$a/$gen/manifest" ]; then cp "$a/$gen/manifest" "$a/.new-$run/manifest" || exit 1; fi
-  cat >>"$a/.new-$run/manifest" || exit 1
+  set --
+  if [ "$digest" != whole ] && [ -n "$gen" ] && [ -f "$a/$gen/manifest" ]; then set -- "$a/$gen/manifest"; fi
+  cat "$@" - >"$a/.new-$run/manifest" || exit 1
   d=$(sha <"$a/.new-$run/manifest")
   d=${d%% *}
   printf '%s %s\n' "$d" "$serial" >"$a/.new-$run/ok" || exit 1
@@ -44,8 +45,20 @@ publish)
   rm -f "$p/runs"/*/pending
   flush "$a" "$p/synced"
   # Older generations and run folders beyond what is kept. Their names tell the time of whichever host drove, and clocks differ.
-  n=0
-  for d in $(for d in "$a"/*; do s=; [ ! -f "$d/ok" ] || read -r _ s <"$d/ok"; echo "${s:-0} ${d##*/}"; done | sort -rn | cut -d' ' -f2); do [ "$d" = "$gen" ] || { n=$((n + 1)); [ $n -le "$keep" ] || rm -rf "$a/$d"; }; done
+  # They go all at once, since to start a program for each is most of what this costs.
+  old=
+  n=-1
+  for d in "$a"/*; do [ "$d" = "$a/$gen" ] || n=$((n + 1)); done
+  # Whatever else somebody has put there: a name is a name.
+  set -f
+  if [ "$n" -ge "$keep" ]; then
+    n=0
+    set -- $(set +f; for d in "$a"/*; do s=; [ ! -f "$d/ok" ] || read -r _ s <"$d/ok"; echo "${s:-0} ${d##*/}"; done | sort -rn)
+    while [ $# -gt 1 ]; do
+      [ "$2" = "$gen" ] || { n=$((n + 1)); [ $n -le "$keep" ] || old="$old archives/$2"; }
+      shift 2
+    done
+  fi
   # Losers of conflicts stay for their days, unfinished runs and those of a held pair stay anyway.
   n=0
   [ -f "$p/held" ] || for d in $(ls -t "$p/runs" 2>/dev/null); do
@@ -53,9 +66,11 @@ publish)
     d=$p/runs/$d
     [ $n -gt "$keep" ] && [ ! -f "$d/pending" ] || continue
     [ ! -f "$d/losers" ] || [ -n "$(find "$d/losers" -prune -mtime "+$losers" 2>/dev/null)" ] || continue
-    rm -rf "$d"
+    old="$old runs/${d##*/}"
   done
-  for d in "$a"/.new-*; do [ -d "$d" ] && rm -rf "$d"; done
+  [ -z "$old" ] || (cd "$p" && rm -rf $old)
+  set +f
+  for d in "$a"/.new-*; do [ ! -d "$d" ] || rm -rf "$d"; done
   echo done ;;
 discard)
   rm -rf "$p/runs/$run" ;;

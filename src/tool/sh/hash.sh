@@ -1,15 +1,25 @@
-# sha256 of named files (NUL-separated on standard input, relative to the root): one line each, in order, empty when unreadable.
-# `bulk` names hold nothing that the tools would escape; the others go one by one.
+# sha256 of named files (relative to the root): one line each, in order, empty when unreadable. Few names come as parameters,
+# escaped where they have to be, many NUL-separated on standard input. `bulk` names hold nothing that the tools would escape;
+# the others go one by one.
 export LC_ALL=C
-for v in nonce root how; do IFS= read -r "$v" || exit 97; done
+for v in nonce root how few; do IFS= read -r "$v" || exit 97; done
 case $root in /*) ;; *) root=$HOME/$root ;; esac
+set --
+while [ $# -lt "$few" ]; do
+  IFS= read -r x || exit 97
+  case $x in *\\*) x=$(printf '%b.' "$x") x=${x%.} ;; esac
+  set -- "$@" "$x"
+done
 printf '\n%s BEGIN\n' "$nonce"
 cd "$root" || exit 1
 if command -v sha256sum >/dev/null 2>&1; then t=sha256sum
 elif command -v shasum >/dev/null 2>&1; then t='shasum -a 256'
 else t='openssl dgst -sha256 -r'; fi
-case $how in
-bulk) xargs -0 sh -c 't=$1; shift; [ $# -eq 0 ] || $t "$@"' sh "$t" 2>/dev/null ;;
-each) xargs -0 -n 1 sh -c 'printf "%s\n" "$( [ -f "$2" ] && [ ! -L "$2" ] && $1 2>/dev/null <"$2" | cut -c1-64)"' sh "$t" ;;
+each='printf "%s\n" "$( [ -f "$2" ] && [ ! -L "$2" ] && $1 2>/dev/null <"$2" | cut -c1-64)"'
+case $how$few in
+bulk0) xargs -0 sh -c 't=$1; shift; [ $# -eq 0 ] || $t "$@"' sh "$t" 2>/dev/null ;;
+each0) xargs -0 -n 1 sh -c "$each" sh "$t" ;;
+bulk*) $t "$@" 2>/dev/null ;;
+each*) for x; do set -- "$t" "$x"; eval "$each"; done ;;
 esac
 printf '%s END\n' "$nonce"
