@@ -226,8 +226,14 @@ while [ "$i" -lt "$includes" ]; do
 done
 [ "$includes" -eq 0 ] && set -- .
 roots=$#
-# Excluded directories are shown but not entered.
-set -- "$@" -type d '(' -name ''
+# Excluded directories are shown but not entered. Whether it is a directory is said alone: find asks for names first where it can,
+# and would do so of each file.
+f='%y\0%s\0%T@\0%C@\0%i\0%m\0%p\0%l\0'
+case $style in
+gnu) set -- "$@" ! -type d -printf "$f" -o ;;
+*) set -- "$@" ! -type d -print0 -o ;;
+esac
+set -- "$@" '(' -name ''
 i=0
 while [ "$i" -lt "$prunes" ]; do IFS= read -r x; set -- "$@" -o -name "$x"; i=$((i + 1)); done
 set -- "$@" ')'
@@ -236,7 +242,6 @@ if [ "$list" = 1 ]; then
   printf '%s SWEEP %s\n' "$nonce" "$style"
   rc=0
   if [ "$roots" -gt 0 ] && [ -n "${rootid:-}" ]; then
-    f='%y\0%s\0%T@\0%C@\0%i\0%m\0%p\0%l\0'
     case $style in
     gnu) find "$@" -printf "$f" -prune -o -printf "$f" 2>/dev/null || rc=1 ;;
     bsd) find "$@" -print0 -prune -o -print0 2>/dev/null | xargs -0 stat -f "%n$nonce|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce%Y" 2>/dev/null ;;
