@@ -5,7 +5,7 @@
 #
 #   LINES=2240494  lines of the log (259 bytes each: 579 MB)      PAIRS=5  paired runs per case      KEEP=1  leave the scratch folder
 #
-# Cases: the first pull against `ssh cat`; one more megabyte, and nothing new, against a fresh `ssh true`; five logs of one
+# Cases: the first pull against `ssh cat`, and rsync alone against the same; one more megabyte, and nothing new, against a fresh `ssh true`; five logs of one
 # peer against one. Judge by the median of the paired ratios.
 set -euo pipefail
 
@@ -25,7 +25,7 @@ leave() {
     code=$?
     trap - EXIT
     [ ! -s "$lab/ssh/pid" ] || kill "$(cat "$lab/ssh/pid")" 2>/dev/null || true
-    [ -n "${KEEP:-}" ] || rm -rf "$lab"
+    if [ -n "${KEEP:-}" ]; then echo "scratch folder: $lab"; else rm -rf "$lab"; fi
     exit "$code"
 }
 trap leave EXIT
@@ -104,10 +104,16 @@ pull_five() { pull a1.jsonl; }
 pull_one() { pull b1.jsonl; }
 by_ssh() { with_home ssh -F "$lab/ssh/config" -o BatchMode=yes balaur "$@"; }
 ssh_true() { by_ssh true; }
+by_rsync() {
+    rm -f "$lab/mac/by-rsync"
+    with_home rsync -t -e "ssh -F $lab/ssh/config -o BatchMode=yes" "balaur:$lab/balaur/tree/logs/big.jsonl" "$lab/mac/by-rsync"
+}
 ssh_cat() { by_ssh "cat '$lab/balaur/tree/logs/big.jsonl'" >"$lab/mac/by-hand"; }
 
 timed() { # NAME FUNCTION
     local started ended
+    # What the one before left to be written must not be waited for by this one.
+    sync
     started=$(date +%s%N)
     "$2" >"$lab/out" 2>&1 || {
         echo "bench: $2 failed:" >&2
@@ -152,6 +158,7 @@ nothing() { :; }
 anew() { rm -rf "$lab/mac/tree/logs" "$lab/mac/.local/state/ubos-sync/logs"; }
 more() { tail -c 1000000 "$lab/balaur/tree/logs/a1.jsonl" >/dev/null; awk 'BEGIN { for (i = 0; i < 3861; i++) printf "{\"more\":%012d,\"text\":\"%0228d\"}\n", i, i }' >>"$lab/balaur/tree/logs/big.jsonl"; }
 pairs_of first anew pull_big ssh_cat
+pairs_of rsync nothing by_rsync ssh_cat
 pairs_of +1MB more pull_big ssh_true
 pairs_of no-op nothing pull_big ssh_true
 pull_five >/dev/null

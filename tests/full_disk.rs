@@ -178,7 +178,7 @@ fn apply_on_a_full_disk(side: Side, of_state: bool, left: u64) {
 }
 
 #[test]
-fn an_apply_on_a_full_disk_under_the_tree_loses_nothing_and_says_where() {
+fn cr_09_an_apply_on_a_full_disk_under_the_tree_loses_nothing_and_says_where() {
     for side in Side::BOTH {
         for left in [0, 300_000] {
             apply_on_a_full_disk(side, false, left);
@@ -187,7 +187,7 @@ fn an_apply_on_a_full_disk_under_the_tree_loses_nothing_and_says_where() {
 }
 
 #[test]
-fn a_snapshot_that_finds_no_room_stops_the_apply() {
+fn cr_09_a_snapshot_that_finds_no_room_stops_the_apply() {
     for side in Side::BOTH {
         for left in [0, 60_000] {
             apply_on_a_full_disk(side, true, left);

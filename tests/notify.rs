@@ -113,7 +113,7 @@ fn a_failure_and_its_end_and_a_new_conflict_are_told_once_each() {
 }
 
 #[test]
-fn a_webhook_that_hangs_neither_fails_a_run_nor_shows_its_address() {
+fn se_09_a_webhook_that_hangs_neither_fails_a_run_nor_shows_its_address() {
     let Some(lab) = pair_with(
         Lab::builder(),
         "[notify]\nwebhook_url_env = \"UBOS_SYNC_WEBHOOK\"\non = [\"success\"]\n",

@@ -135,7 +135,7 @@ fn control_sequences_in_a_policy_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_policy_that_others_may_write_to_is_refused() {
+fn se_04_a_policy_that_others_may_write_to_is_refused() {
     let lab = Lab::new();
     let file = lab.path().join("ubos-sync.toml");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();

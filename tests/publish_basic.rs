@@ -93,7 +93,7 @@ fn fo_01_a_first_publish_an_update_a_rename_and_a_delete_arrive_everywhere() {
 }
 
 #[test]
-fn verify_tells_current_behind_missing_and_modified_apart() {
+fn fo_05_verify_tells_current_behind_missing_and_modified_apart_and_an_edit_is_kept() {
     if !ready() {
         return;
     }
@@ -104,6 +104,7 @@ fn verify_tells_current_behind_missing_and_modified_apart() {
     fleet.commit();
     fleet.publish(&["vm0", "vm1"]).expect(0);
     fs::write(fleet.target(1).join("docs/a b.md"), "B").unwrap();
+    fs::write(fleet.target(1).join("docs/own.md"), "theirs").unwrap();
     let doc = fleet
         .lab
         .run(&["verify", "vm0", "vm1", "vm2", "vm3", "--json"])
@@ -125,6 +126,13 @@ fn verify_tells_current_behind_missing_and_modified_apart() {
         .lab
         .run(&["verify", "vm0", "vm1", "vm2", "vm3", "--full"])
         .expect(0);
+    // What somebody had added is still there, and what they had edited lies in that run's trash.
+    let at = |path: &str| fs::read_to_string(fleet.target(1).join(path)).unwrap();
+    assert_eq!(at("docs/own.md"), "theirs");
+    let trash = fleet.target(1).join(".ubos-sync.publish/trash");
+    let runs = fs::read_dir(trash).unwrap().flatten();
+    let kept = |r: fs::DirEntry| fs::read_to_string(r.path().join("docs/a b.md")).ok();
+    assert!(runs.filter_map(kept).any(|text| text == "B"));
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn listing(root: &Path) -> BTreeMap<String, (char, Vec<u8>)> {
 }
 
 #[test]
-fn after_any_publishes_with_random_kills_a_sentinel_tells_the_truth() {
+fn fo_08_after_any_publishes_with_random_kills_a_sentinel_tells_the_truth() {
     if !ready() {
         return;
     }

@@ -27,7 +27,7 @@ fn edit(lab: &Lab, n: i128) -> String {
 }
 
 #[test]
-fn the_newest_and_those_with_losers_stay_and_prune_drops_the_rest_on_both_hosts() {
+fn cr_16_the_newest_and_those_with_losers_stay_and_prune_drops_the_rest_on_both_hosts() {
     let Some(lab) = pair_with(Lab::builder(), "[snapshots]\nkeep = 2\n") else {
         return;
     };

@@ -5,6 +5,7 @@ mod lab;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use lab::{At, Lab, Side, need, wait_until};
 use rustix::process::Signal;
@@ -186,10 +187,42 @@ fn killed_at_ten_points(first: usize, kill: impl Fn(&mut Lab, &lab::Running)) {
 }
 
 #[test]
-fn cr_01_killed_at_any_point_every_file_is_whole_and_the_next_run_finishes() {
+fn cr_01_04_killed_at_any_point_every_file_is_whole_and_the_next_run_finishes() {
     if ready() {
         killed_at_ten_points(0, |_, run| run.kill());
     }
+}
+
+#[test]
+fn cr_03_sixty_quick_kills_block_no_later_run() {
+    if !ready() {
+        return;
+    }
+    let lab = lab();
+    lab.write(Side::Laptop, "docs/a.md", "a");
+    lab.run(&["truth", "--apply"]).expect(0);
+    let mut took = Duration::from_millis(900);
+    for n in 0..60_u32 {
+        lab.write(side(n as usize), "docs/a.md", &whole("kill", n as usize));
+        let run = lab.spawn(&["truth", "--apply"]);
+        // From hardly begun to nearly done.
+        std::thread::sleep(took * (n * 7 % 60) / 60);
+        run.kill();
+        run.wait();
+        if n % 20 == 19 {
+            let began = Instant::now();
+            let next = lab.run(&["truth", "--apply", "--wait", "20s"]);
+            assert_eq!(next.code, 0, "after {} kills: {next}", n + 1);
+            took = began.elapsed().min(Duration::from_secs(2));
+            assert_eq!(
+                lab.read_text(Side::Server, "docs/a.md"),
+                whole("kill", n as usize)
+            );
+            assert_clean(&lab);
+        }
+    }
+    lab.assert_equal_truth(&[]);
+    lab.run(&["runs", "verify"]).expect(0);
 }
 
 #[test]

@@ -97,6 +97,35 @@ fn it_syncs_at_the_start_and_when_files_change_here_and_not_for_its_own_changes(
 }
 
 #[test]
+fn cc_07_a_storm_of_an_editor_ends_in_few_cycles_and_then_it_is_quiet() {
+    let Some(lab) = lab(OFTEN) else { return };
+    let running = start(&lab, &["--apply"]);
+    wait_until("the first cycle", || cycles(&lab, 1));
+    let text = |n: u32| format!("{n}\n").repeat(50);
+    for n in 1..=150 {
+        // As editors save: beside it, and then in its place.
+        lab.write(MAC, "docs/.a.md.swp", &text(n));
+        fs::rename(lab.at(MAC, "docs/.a.md.swp"), lab.at(MAC, "docs/a.md")).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    wait_until("the last of it travels", || {
+        lab.read_text(BALAUR, "docs/a.md") == text(150)
+    });
+    let mut seen = worker(&lab)["cycles"].as_u64().unwrap();
+    wait_until("its cycle is counted", || {
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        let now = worker(&lab)["cycles"].as_u64().unwrap();
+        std::mem::replace(&mut seen, now) == now
+    });
+    // Its own changes, and what it put away, are no news to it.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(worker(&lab)["cycles"].as_u64().unwrap(), seen);
+    assert!(seen <= 40, "{seen} cycles for 150 saves");
+    end(running);
+    lab.assert_equal_truth(&[]);
+}
+
+#[test]
 fn without_apply_it_only_reports_and_a_second_worker_is_refused() {
     let Some(lab) = lab(OFTEN) else { return };
     let running = start(&lab, &[]);
@@ -118,7 +147,7 @@ fn without_apply_it_only_reports_and_a_second_worker_is_refused() {
 }
 
 #[test]
-fn a_changed_policy_is_taken_when_it_is_valid_and_the_old_one_stays_when_not() {
+fn cc_09_a_changed_policy_is_taken_when_it_is_valid_and_the_old_one_stays_when_not() {
     let Some(lab) = lab(OFTEN) else { return };
     let running = start(&lab, &["--apply"]);
     wait_until("the first cycle", || cycles(&lab, 1));

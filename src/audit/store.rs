@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_records_are_refused_with_the_reason_and_odd_names_too() {
+    fn vm_02_newer_records_are_refused_with_the_reason_and_odd_names_too() {
         let (_tmp, store) = store();
         let text = record(1)
             .document()

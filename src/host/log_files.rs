@@ -108,6 +108,36 @@ pub fn chunks(path: &Path, len: u64, from: usize) -> io::Result<Vec<String>> {
         .collect()
 }
 
+/// What is remembered of a log, and told: the hashes of its whole chunks, and its line breaks.
+#[derive(Debug, Default, PartialEq)]
+pub struct Sums {
+    pub chunks: Vec<String>,
+    pub lines: u64,
+}
+
+/// The same of a file from its beginning on, read once.
+pub fn sums(path: &Path) -> io::Result<Sums> {
+    let mut file = open(path)?;
+    let mut buffer = Vec::new();
+    let mut sums = Sums::default();
+    loop {
+        buffer.clear();
+        let n = Read::by_ref(&mut file)
+            .take(CHUNK)
+            .read_to_end(&mut buffer)? as u64;
+        sums.lines += count_lines(&buffer);
+        if n < CHUNK {
+            return Ok(sums);
+        }
+        sums.chunks.push(hex(&Sha256::digest(&buffer)));
+    }
+}
+
+/// Has the bytes of a file written to its disk: what has to be there in the end may as well go while something else is done.
+pub fn settle(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_data()
+}
+
 /// Makes a directory on the way to a log; existing ones stay as they are.
 pub fn make_way(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
@@ -224,19 +254,6 @@ pub fn append(
 
 fn count_lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|b| **b == b'\n').count() as u64
-}
-
-/// Line breaks of a whole file.
-pub fn lines(path: &Path) -> io::Result<u64> {
-    let mut file = open(path)?;
-    let mut buffer = vec![0; 1 << 18];
-    let mut lines = 0;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(lines),
-            n => lines += count_lines(&buffer[..n]),
-        }
-    }
 }
 
 /// Gives the log the time of the one it is a copy of.
@@ -419,6 +436,19 @@ mod tests {
         );
         assert!(append(&log, &stage, 4, 11, 0).is_err());
         assert_eq!(fs::read_to_string(&log).unwrap(), "one\ntwo\nthr");
+    }
+
+    #[test]
+    fn one_look_gives_the_chunks_and_the_lines() {
+        let tmp = tempfile::tempdir().unwrap();
+        let log = tmp.path().join("log");
+        for len in [0, 5, CHUNK as usize, CHUNK as usize * 2 + 9] {
+            let text: Vec<u8> = b"line\n".iter().copied().cycle().take(len).collect();
+            fs::write(&log, &text).unwrap();
+            let sums = sums(&log).unwrap();
+            assert_eq!(sums.chunks, chunks(&log, len as u64, 0).unwrap());
+            assert_eq!(sums.lines, (len / 5) as u64);
+        }
     }
 
     #[test]

@@ -122,11 +122,11 @@ fn keep_time(way: &Way, job: &mut Job) -> Result<(), PullError> {
     match log_files::look(&job.log.local).map_err(io)? {
         Found::File(now) if now.mtime_ns != job.mtime_ns && job.mtime_ns > 0 => {
             let now = log_files::set_time(&job.log.local, job.mtime_ns).map_err(io)?;
-            remember(way, job, now)
+            remember(way, job, now, Vec::new())
         }
         // Touched, or moved to another disk and back: the same bytes, which are remembered as they are now.
         Found::File(now) if job.state.as_ref().is_none_or(|s| s.local != now) => {
-            remember(way, job, now)
+            remember(way, job, now, Vec::new())
         }
         _ => Ok(()),
     }
@@ -136,10 +136,12 @@ fn remember(
     way: &Way,
     job: &mut Job,
     now: crate::model::log_state::Facts,
+    chunks: Vec<String>,
 ) -> Result<(), PullError> {
     let before = job.state.as_ref();
     let generation = before.map_or(1, |s| s.generation);
-    let state = held::state_of(&way.peer.name, job.log, generation, now, before).map_err(io)?;
+    let state =
+        held::state_of(&way.peer.name, job.log, generation, now, before, chunks).map_err(io)?;
     held::save(job.state_path, &state).map_err(|e| PullError::Failed(e.to_string()))?;
     job.state = Some(state);
     Ok(())
@@ -158,7 +160,7 @@ fn grow(way: &Way, job: &mut Job, at: u64, lane: &mut LogLane) -> Result<(), Pul
         let why = match pull::pull(way, job.log, &job.log.remote, at) {
             Ok(staged) => {
                 let (end, cut) = (staged.end, staged.why_cut.clone());
-                commit(way, job, &staged, lane)?;
+                commit(way, job, staged, lane)?;
                 at = end;
                 match cut {
                     None => return Ok(()),
@@ -180,29 +182,29 @@ fn grow(way: &Way, job: &mut Job, at: u64, lane: &mut LogLane) -> Result<(), Pul
 fn commit(
     way: &Way,
     job: &mut Job,
-    staged: &pull::Staged,
+    staged: pull::Staged,
     lane: &mut LogLane,
 ) -> Result<(), PullError> {
     let log = job.log;
     let unwritten = |e| pull::unwritten(log, &e);
     let exists = log_files::look(&job.log.local).map_err(io)? != Found::Nothing;
-    let (now, lines) = if staged.at == 0 && !exists {
-        let lines = log_files::lines(&staged.file).map_err(io)?;
-        (
-            log_files::put(&staged.file, &job.log.local, staged.mtime_ns).map_err(unwritten)?,
-            lines,
-        )
+    let (now, lines, chunks) = if staged.at == 0 && !exists {
+        let now =
+            log_files::put(&staged.file, &job.log.local, staged.mtime_ns).map_err(unwritten)?;
+        let sums = staged.sums.unwrap_or_default();
+        (now, sums.lines, sums.chunks)
     } else {
-        log_files::append(
+        let (now, lines) = log_files::append(
             &job.log.local,
             &staged.file,
             staged.at,
             staged.end,
             staged.mtime_ns,
         )
-        .map_err(unwritten)?
+        .map_err(unwritten)?;
+        (now, lines, Vec::new())
     };
     lane.bytes += staged.end - staged.at;
     *lane.lines.get_or_insert(0) += lines;
-    remember(way, job, now)
+    remember(way, job, now, chunks)
 }

@@ -147,10 +147,11 @@ pub fn state_of(
     generation: u32,
     local: Facts,
     before: Option<&State>,
+    known: Vec<String>,
 ) -> std::io::Result<State> {
     let mut chunks = before
-        .filter(|b| b.generation == generation && b.local.size <= local.size)
-        .map_or(Vec::new(), |b| b.chunks.clone());
+        .filter(|b| b.generation == generation && b.local.size <= local.size && known.is_empty())
+        .map_or(known, |b| b.chunks.clone());
     chunks.extend(log_files::chunks(&log.local, local.size, chunks.len())?);
     Ok(State {
         schema: SCHEMA,

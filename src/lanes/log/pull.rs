@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::host::log_files;
+use crate::host::log_files::{self, Sums};
 use crate::host::process::{self, Heard, Session};
 use crate::host::{clock, signals};
 use crate::lanes::log::held::Log;
@@ -42,6 +42,8 @@ pub struct Staged {
     pub at: u64,
     pub end: u64,
     pub mtime_ns: i128,
+    /// Of a stage that begins at the beginning.
+    pub sums: Option<Sums>,
     /// Whether there is more, which did not come this time.
     pub is_cut: bool,
     pub why_cut: Option<String>,
@@ -110,13 +112,14 @@ pub fn pull(way: &Way, log: &Log, remote: &[u8], at: u64) -> Result<Staged, Pull
         });
     }
     end = end.max(at);
-    let mtime_ns = compare(way, log, remote, &file, (at, end))?;
+    let (mtime_ns, sums) = compare(way, log, remote, &file, (at, end))?;
     Ok(Staged {
         _dir: dir,
         file,
         at,
         end,
         mtime_ns,
+        sums,
         is_cut: !clean,
         why_cut: (!clean).then(why),
     })
@@ -230,7 +233,7 @@ fn compare(
     remote: &[u8],
     stage: &Path,
     (at, end): (u64, u64),
-) -> Result<i128, PullError> {
+) -> Result<(i128, Option<Sums>), PullError> {
     let (from, before) = window(at);
     let range: Range = (from, before + (end - at));
     let item = Item {
@@ -238,15 +241,23 @@ fn compare(
         ranges: Vec::from_iter((range.1 > 0).then_some(range)),
         ..Item::default()
     };
-    let (answer, ours) = std::thread::scope(|s| {
+    let is_new = at == 0 && end > 0;
+    let (answer, ours, settled, sums) = std::thread::scope(|s| {
+        // It is going to be the log itself, and must be on the disk by then. A disk says once that it failed: it is heard here.
+        let settled = is_new.then(|| s.spawn(|| log_files::settle(stage)));
+        let sums = is_new.then(|| s.spawn(|| log_files::sums(stage)));
         let ours =
             s.spawn(|| log_files::hash_of_two((&log.local, from, before), (stage, at, end - at)));
         let answer = probe::ask(&way.reach.link, &way.peer.root, "", &[], &[item]);
-        let ours = ours
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (answer, ours)
+        (
+            answer,
+            joined(ours),
+            settled.map_or(Ok(()), joined),
+            sums.map(joined).transpose(),
+        )
     });
+    settled.map_err(|e| unwritten(log, &e))?;
+    let sums = sums.map_err(|e| PullError::Failed(format!("the stage cannot be read: {e}")))?;
     let answer = answer.map_err(|e| PullError::Broke(e.to_string()))?;
     let ours = ours.map_err(|e| PullError::Failed(format!("the stage cannot be read: {e}")))?;
     let There::File(there) = &answer.items[0] else {
@@ -259,5 +270,12 @@ fn compare(
             "it changed while it was being pulled".into(),
         ));
     }
-    Ok(there.mtime_ns)
+    Ok((there.mtime_ns, sums))
+}
+
+/// What a thread came to; its panic is ours.
+fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -237,8 +237,15 @@ fn finish(
     if let log_files::Found::File(now) = log_files::look(&log.local).map_err(io)?
         && now != state.local
     {
-        *state =
-            held::state_of(&way.peer.name, log, state.generation, now, Some(state)).map_err(io)?;
+        *state = held::state_of(
+            &way.peer.name,
+            log,
+            state.generation,
+            now,
+            Some(state),
+            Vec::new(),
+        )
+        .map_err(io)?;
         held::save(state_path, state).map_err(|e| PullError::Failed(e.to_string()))?;
     }
     Ok(())

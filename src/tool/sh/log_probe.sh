@@ -88,7 +88,9 @@ while [ "$j" -lt "$items" ]; do
     for r in $ranges; do
       o=${r%%:*} l=${r#*:}
       [ "$size" -ge $((o + l)) ] || continue
-      if [ "$l" -lt 16777216 ]; then s=$(get $((o + 1)) | head -c "$l" | h)
+      # Of a whole chunk dd knows where to begin and to end: one program instead of two, and no pipe between them.
+      if [ "$zip$l" = 01048576 ] && [ $((o % l)) -eq 0 ]; then s=$(dd if="$x" bs="$l" skip=$((o / l)) count=1 2>/dev/null | h)
+      elif [ "$l" -lt 16777216 ]; then s=$(get $((o + 1)) | head -c "$l" | h)
       elif [ "$zip$r" = "00:$size" ] && [ -z "$(find "$x" -prune -size +"$size"c 2>/dev/null)" ]; then s=$(big <"$x")
       else s=$(get $((o + 1)) | head -c "$l" | big); fi
       echo "hash $j $r ${s%% *}"
