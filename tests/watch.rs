@@ -104,7 +104,7 @@ fn cc_07_a_storm_of_an_editor_ends_in_few_cycles_and_then_it_is_quiet() {
     let text = |n: u32| format!("{n}\n").repeat(50);
     for n in 1..=150 {
         // As editors save: beside it, and then in its place.
-        lab.write(MAC, "docs/.a.md.swp", &text(n));
+        lab.write(MAC, "docs/.a.md.swp", text(n));
         fs::rename(lab.at(MAC, "docs/.a.md.swp"), lab.at(MAC, "docs/a.md")).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(10));
     }

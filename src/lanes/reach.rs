@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::host::files;
 use crate::host::link::{Keeper, Link};
 use crate::host::sockets;
+use crate::host::{clock, files};
 use crate::lanes::truth::propose::ProposeError;
 use crate::model::policy::{Peer, Policy, Remote};
 use crate::model::worker_doc::WorkerDoc;
@@ -22,6 +22,8 @@ pub const CONNECT_TIMEOUT: u64 = 10;
 /// How the private folder of a run on this machine is named, and that of a worker.
 const OF_A_RUN: &str = "run-";
 const OF_A_WORKER: &str = "worker-";
+/// How long a file of ours may be on its way to its name.
+const UNFINISHED: Duration = Duration::from_secs(600);
 /// In such a folder: where its sockets lie, when its own name is too long for them.
 const ELSEWHERE: &str = "elsewhere";
 
@@ -214,6 +216,15 @@ pub fn sweep(state: &Path) {
     if !of_workers.is_empty() && !files::is_locked(&state.join(WorkerDoc::LOCK)) {
         of_workers.iter().for_each(|d| remove(d));
     }
+    // A file that somebody began and never named: whoever still writes has been at it for moments.
+    let old = clock::now().timestamp() - UNFINISHED.as_secs().cast_signed();
+    for name in &names {
+        let file = state.join(name);
+        let is_stage = name.to_string_lossy().starts_with(files::STAGE);
+        if is_stage && files::modified(&file).is_ok_and(|at| at < old) {
+            let _ = files::remove_file(&file);
+        }
+    }
     let ssh = state.join("ssh");
     for socket in files::names(&ssh).unwrap_or_default() {
         sockets::remove_dead(&ssh.join(socket));
@@ -266,6 +277,28 @@ mod tests {
         let there = sockets.dir.clone();
         drop(sockets);
         assert!(!there.exists());
+    }
+
+    #[test]
+    fn a_file_that_never_got_its_name_is_swept_when_nobody_can_be_at_it_any_more() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (old, young) = (
+            tmp.path().join(".ubos-sync.a"),
+            tmp.path().join(".ubos-sync.b"),
+        );
+        let long_ago = clock::now() - UNFINISHED - Duration::from_secs(60);
+        for file in [&old, &young] {
+            std::fs::write(file, "half").unwrap();
+        }
+        let times = std::fs::FileTimes::new().set_modified(long_ago.into());
+        std::fs::File::options()
+            .write(true)
+            .open(&old)
+            .unwrap()
+            .set_times(times)
+            .unwrap();
+        sweep(tmp.path());
+        assert!(!old.exists() && young.exists());
     }
 
     #[test]

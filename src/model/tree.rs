@@ -40,11 +40,16 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Sorts swept facts by the rules.
-    pub fn sort(stats: BTreeMap<RelPath, Stat>, unreadable: Vec<RelPath>, rules: &Rules) -> Self {
+    /// Sorts swept facts, which come in the order of their paths, by the rules.
+    pub fn sort(
+        stats: impl IntoIterator<Item = (RelPath, Stat)>,
+        unreadable: Vec<RelPath>,
+        rules: &Rules,
+    ) -> Self {
         let mut tree = Tree::default();
+        let stats = stats.into_iter();
         // In order, so that the maps are built in one go.
-        let (mut truth, mut apart) = (Vec::with_capacity(stats.len()), Vec::new());
+        let (mut truth, mut apart) = (Vec::with_capacity(stats.size_hint().0), Vec::new());
         for (path, stat) in stats {
             if path.is_root() {
                 continue;

@@ -14,7 +14,8 @@ use crate::tool::remote::find;
 /// A list of facts and the directories that could not be read.
 #[derive(Debug, Default, PartialEq)]
 pub struct Facts {
-    pub stats: BTreeMap<RelPath, Stat>,
+    /// In the order of their paths.
+    pub stats: Vec<(RelPath, Stat)>,
     pub unreadable: Vec<RelPath>,
 }
 
@@ -71,9 +72,37 @@ fn gnu(bytes: &[u8], facts: &mut Facts) -> Option<()> {
     if !fields.len().is_multiple_of(8) {
         return None;
     }
+    let records = fields.as_chunks::<8>().0;
+    facts.stats = if records.len() < MANY {
+        sorted(records)?
+    } else {
+        let (some, others) = records.split_at(records.len() / 2);
+        let (some, others) = std::thread::scope(|s| {
+            let others = s.spawn(|| sorted(others));
+            let some = sorted(some);
+            let others = others.join();
+            (
+                some,
+                others.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            )
+        });
+        let mut all = some?;
+        all.extend(others?);
+        all
+    };
+    in_order(&mut facts.stats);
+    Some(())
+}
+
+/// From here on two threads read a list.
+const MANY: usize = 4000;
+
+/// What lies in one directory comes together: sorted by itself, and then by whose first comes first, all of it is nearly in order, of
+/// which the sort behind it makes use.
+fn sorted(records: &[[&[u8]; 8]]) -> Option<Vec<(RelPath, Stat)>> {
     let mut runs: Vec<Vec<(RelPath, Stat)>> = Vec::new();
     let mut dir: Option<&[u8]> = None;
-    for f in fields.as_chunks::<8>().0 {
+    for f in records {
         let what = match f[0] {
             b"f" => What::File,
             b"d" => What::Dir,
@@ -96,14 +125,19 @@ fn gnu(bytes: &[u8], facts: &mut Facts) -> Option<()> {
         }
         dir = parent;
     }
-    // What lies in one directory comes together: sorted by itself, and then by whose first comes first, all of it is nearly in order,
-    // of which the sort that builds the map makes use.
     for run in &mut runs {
         run.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     }
     runs.sort_unstable_by(|a, b| a[0].0.cmp(&b[0].0));
-    facts.stats = runs.into_iter().flatten().collect();
-    Some(())
+    let mut all: Vec<_> = runs.into_iter().flatten().collect();
+    in_order(&mut all);
+    Some(all)
+}
+
+/// Sorted, each path once.
+fn in_order(stats: &mut Vec<(RelPath, Stat)>) {
+    stats.sort_by(|a, b| a.0.cmp(&b.0));
+    stats.dedup_by(|a, b| a.0 == b.0);
 }
 
 fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
@@ -128,7 +162,7 @@ fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
             b"Symbolic Link" => What::Link(target.strip_prefix(b" -> ").unwrap_or(target).to_vec()),
             _ => What::Other,
         };
-        facts.stats.insert(
+        facts.stats.push((
             below(&names[..cut])?,
             Stat {
                 what,
@@ -138,8 +172,9 @@ fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
                 ino: unsigned(ino)?,
                 mode: u32::from_str_radix(std::str::from_utf8(mode).ok()?, 8).ok()? & 0o777,
             },
-        );
+        ));
     }
+    in_order(&mut facts.stats);
     Some(())
 }
 
@@ -209,15 +244,35 @@ mod tests {
 
     const GNU: &[u8] = b"N SWEEP gnu\nf\x005\x001700000000.1234567890\x001700000001.5000000000\x0042\x00644\x00./docs/a\nb.md\x00\x00l\x003\x00-1.5000000000\x001\x0043\x00777\x00./ln\x00../x\x00\0\nN SWEPT 0\n\0\n";
 
+    fn at<'f>(facts: &'f Facts, path: &str) -> &'f Stat {
+        let path = RelPath::new(path).unwrap();
+        &facts.stats.iter().find(|(p, _)| *p == path).unwrap().1
+    }
+
+    #[test]
+    fn a_long_list_is_in_order_whatever_order_it_came_in() {
+        let names = (0..MANY as u64 + 100).map(|n| n.wrapping_mul(0x9e37_79b9) % 977);
+        let paths: Vec<String> = (0..)
+            .zip(names)
+            .map(|(i, n)| format!("./d{}{}/f{n}-{i}", n % 50, ["", "-x", "/y"][i % 3]))
+            .collect();
+        let record = |p: &String| format!("f\x005\x001.5\x002.5\x0042\x00644\x00{p}\x00\x00");
+        let list: String = paths.iter().map(record).collect();
+        let all = format!("N SWEEP gnu\n{list}\0\nN SWEPT 0\n\0\n");
+        let facts = parse_sweep(all.as_bytes(), "N").unwrap();
+        assert_eq!(facts.stats.len(), paths.len());
+        assert!(facts.stats.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
     #[test]
     fn gnu_records_keep_line_breaks_targets_and_nanoseconds() {
         let facts = parse_sweep(GNU, "N").unwrap();
-        let a = &facts.stats[&RelPath::new("docs/a\nb.md").unwrap()];
+        let a = at(&facts, "docs/a\nb.md");
         assert_eq!(
             (a.size, a.mtime_ns, a.mode),
             (5, 1_700_000_000_123_456_789, 0o644)
         );
-        let ln = &facts.stats[&RelPath::new("ln").unwrap()];
+        let ln = at(&facts, "ln");
         assert_eq!(
             (&ln.what, ln.mtime_ns),
             (&What::Link(b"../x".to_vec()), -1_500_000_000)
@@ -255,11 +310,8 @@ mod tests {
     fn bsd_records_are_framed_by_the_nonce() {
         let body = b"N SWEEP bsd\n\nN|Regular File|5|1700000000.123456789|1700000001.5|42|644|./a\n|bN\n\nN|Symbolic Link|3|1.0|1.0|43|755|./lnN -> t\n\0\nN SWEPT 0\n\0\n";
         let facts = parse_sweep(body, "N").unwrap();
-        assert_eq!(facts.stats[&RelPath::new("a\n|b").unwrap()].size, 5);
-        assert_eq!(
-            facts.stats[&RelPath::new("ln").unwrap()].what,
-            What::Link(b"t".to_vec())
-        );
+        assert_eq!(at(&facts, "a\n|b").size, 5);
+        assert_eq!(at(&facts, "ln").what, What::Link(b"t".to_vec()));
     }
 
     #[test]

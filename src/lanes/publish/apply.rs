@@ -264,7 +264,7 @@ impl Job<'_> {
         }
         let swept = facts::parse_sweep(&body, &nonce)
             .ok_or_else(|| broke("the list of files after the transfer was cut", true))?;
-        Ok(swept.stats)
+        Ok(swept.stats.into_iter().collect())
     }
 
     /// Looks at every published path where it lies now (after few changes: at those they touched, the others were looked at a moment

@@ -182,7 +182,7 @@ fn parse(link: &Link, agent: Agent, body: &[u8], known: Vec<u8>) -> Option<Opene
             .iter()
             .filter_map(|b| Manifest::parse(b))
             .collect(),
-        stats: swept.stats,
+        stats: swept.stats.into_iter().collect(),
         unreadable: swept.unreadable,
         swept_at: remote::value(body, "swept")
             .and_then(|v| facts::seconds(v.as_bytes()))

@@ -140,8 +140,8 @@ pub fn look(
     let depth = if deep { "deep" } else { "flat" };
     let parameters = [&[root, style, depth][..], &names.parameters()].concat();
     let (body, nonce) = link.call_with_nonce(remote::FACTS, &parameters, &names.data)?;
-    let mut found = facts::parse_sweep(&body, &nonce)
-        .map(|f| f.stats)
+    let mut found: BTreeMap<RelPath, Stat> = facts::parse_sweep(&body, &nonce)
+        .map(|f| f.stats.into_iter().collect())
         .ok_or_else(|| {
             LinkError::failed(
                 format!("the facts from {} were garbled", link.name),

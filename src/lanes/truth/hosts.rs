@@ -374,8 +374,7 @@ fn sort_tree(host: &mut Host, rules: &Rules) -> Result<(), OpenError> {
         List::Told(told) => {
             facts::parse_sweep(&told, host.agent.nonce()).map(|told| (told.stats, told.unreadable))
         }
-        // In order already, so that the map is built in one go.
-        List::Seen(seen) => seen.map(|seen| (seen.stats.into_iter().collect(), seen.unreadable)),
+        List::Seen(seen) => seen.map(|seen| (seen.stats, seen.unreadable)),
     };
     match found {
         Some((stats, unreadable)) => {
