@@ -112,7 +112,10 @@ fn assert_clean(lab: &Lab) {
         assert!(!state.join("lock.d").exists(), "lock.d on {}", side.host());
         // What was killed on its way to its name is swept from there after ten minutes.
         let ours = fs::read_dir(&state).unwrap().flatten().map(|e| e.path());
-        let begun = |p: &PathBuf| p.to_string_lossy().contains("/.ubos-sync.");
+        let begun = |p: &PathBuf| {
+            let name = p.file_name().unwrap_or_default();
+            name.to_string_lossy().starts_with(".ubos-sync.")
+        };
         all.extend(ours.filter(|p| !begun(p)));
         let litter: Vec<_> = all
             .iter()

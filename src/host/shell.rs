@@ -49,7 +49,8 @@ impl Place {
         input: &[u8],
     ) -> Option<io::Result<Said>> {
         let (script, data) = remote::parts(input)?;
-        if input.len() > MOST {
+        let request = request(nonce, script, data);
+        if request.len() > MOST {
             return None;
         }
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +62,7 @@ impl Place {
             }
         }
         let shell = place.as_mut()?;
-        let said = shell.ask(&request(nonce, script, data), nonce);
+        let said = shell.ask(&request, nonce);
         if said.is_err() {
             let broken = place.take();
             return Some(Ok(Said {
@@ -222,6 +223,7 @@ mod tests {
         let said = ask(&place, "kill -9 $$", &[], b"");
         assert_eq!(said.stdout, b"");
         assert_eq!(ask(&place, "echo again", &[], b"").stdout, b"again\n");
-        assert!(place.run(&local, "n0", &vec![b'x'; MOST + 9]).is_none());
+        let long = remote::encode("cat", &[&"x".repeat(MOST)]).unwrap();
+        assert!(place.run(&local, "n0", &long).is_none());
     }
 }

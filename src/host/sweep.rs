@@ -61,9 +61,21 @@ impl Swept {
     }
 }
 
-/// Lists a root, or only what lies below the given paths in it; directories of the given names are shown but not entered.
-pub fn sweep(root: &Path, includes: &[RelPath], prunes: &[String]) -> io::Result<Swept> {
+/// Lists a root, or only what lies below the given paths in it; directories of the given names are shown but not entered. With an
+/// `inode`, the root must be the directory that had it.
+pub fn sweep(
+    root: &Path,
+    inode: Option<u64>,
+    includes: &[RelPath],
+    prunes: &[String],
+) -> io::Result<Swept> {
     let root = rustix::fs::open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
+    let found = stat_of(What::Dir, &rustix::fs::fstat(&root)?);
+    if inode.is_some_and(|inode| inode != found.ino) {
+        return Err(io::Error::other(
+            "another directory stands in the root's place",
+        ));
+    }
     let mut walk = Walk {
         prunes,
         swept: Swept {
@@ -72,8 +84,7 @@ pub fn sweep(root: &Path, includes: &[RelPath], prunes: &[String]) -> io::Result
         },
     };
     if includes.is_empty() {
-        let stat = rustix::fs::fstat(&root)?;
-        walk.add(RelPath::root(), stat_of(What::Dir, &stat));
+        walk.add(RelPath::root(), found);
         walk.dir(root, &RelPath::root(), 0);
         return Ok(walk.swept);
     }
@@ -139,8 +150,12 @@ impl Walk<'_> {
             FileType::Directory => What::Dir,
             FileType::Symlink => match rustix::fs::readlinkat(dir, name, Vec::new()) {
                 Ok(target) => What::Link(target.into_bytes()),
-                Err(_) => {
+                Err(Errno::NOENT) => {
                     self.swept.is_whole = false;
+                    return None;
+                }
+                Err(_) => {
+                    self.unread(&path.parent().unwrap_or_default());
                     return None;
                 }
             },
@@ -163,7 +178,7 @@ impl Walk<'_> {
         match rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()) {
             Ok(_) if depth >= DEEPEST => self.unread(path),
             Ok(dir) => self.dir(dir, path, depth),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => self.swept.is_whole = false,
+            // Also one that has gone meanwhile: what was in it may have moved to where it was not seen.
             Err(_) => self.unread(path),
         }
     }
@@ -235,7 +250,7 @@ fn stat_of(what: What, stat: &rustix::fs::Stat) -> Stat {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
     use crate::host::process;
@@ -297,6 +312,11 @@ mod tests {
         ] {
             fs::write(root.join(name), name).unwrap();
         }
+        // Before 1970, where a fraction counts forwards from the second below.
+        let early = std::time::UNIX_EPOCH - std::time::Duration::from_millis(1500);
+        let times = fs::FileTimes::new().set_modified(early);
+        let file = fs::File::options().append(true).open(root.join("a0"));
+        file.unwrap().set_times(times).unwrap();
         symlink("../nowhere", root.join("a/l")).unwrap();
         symlink("a", root.join("dir link")).unwrap();
         fs::set_permissions(root.join("a0"), fs::Permissions::from_mode(0o4711)).unwrap();
@@ -308,7 +328,7 @@ mod tests {
     fn it_tells_what_find_tells_and_in_the_order_of_paths() {
         let dir = tree();
         let prunes = ["skip".to_owned(), ".git".to_owned()];
-        let all = sweep(dir.path(), &[], &prunes[..1]).unwrap();
+        let all = sweep(dir.path(), None, &[], &prunes[..1]).unwrap();
         assert_eq!(all.stats, found(dir.path(), &["."], "skip"));
         assert!(all.is_whole && all.unreadable.is_empty());
         assert!(all.stats.is_sorted_by(|a, b| a.0 < b.0));
@@ -319,7 +339,7 @@ mod tests {
             path("gone"),
             path("dir link"),
         ];
-        let some = sweep(dir.path(), &some, &prunes[1..]).unwrap();
+        let some = sweep(dir.path(), None, &some, &prunes[1..]).unwrap();
         let from = ["./li\nne", "./a", "./a/b", "./dir link"];
         assert_eq!(some.stats, found(dir.path(), &from, ".git"));
         assert!(some.is_whole);
@@ -331,14 +351,16 @@ mod tests {
         let mut deep = dir.path().to_owned();
         (0..DEEPEST + 3).for_each(|_| deep.push("d"));
         fs::create_dir_all(&deep).unwrap();
-        let swept = sweep(dir.path(), &[], &[]).unwrap();
+        let swept = sweep(dir.path(), None, &[], &[]).unwrap();
         assert_eq!(swept.stats.len(), DEEPEST + 1);
         assert_eq!(swept.unreadable.len(), 1);
         assert!(!swept.is_whole);
         // The root itself may be reached through one.
         let link = dir.path().join("link");
+        let ino = fs::metadata(dir.path()).unwrap().ino();
+        assert!(sweep(dir.path(), Some(ino + 1), &[], &[]).is_err());
         symlink(dir.path(), &link).unwrap();
-        let through = sweep(&link, &[path("link")], &[]).unwrap();
+        let through = sweep(&link, Some(ino), &[path("link")], &[]).unwrap();
         assert!(matches!(&through.stats[..], [(_, s)] if matches!(s.what, What::Link(_))));
     }
 }

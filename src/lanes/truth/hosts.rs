@@ -350,7 +350,8 @@ fn see(root: &str, said: &Said, rules: &Rules) -> Option<Swept> {
     if includes.is_empty() && !all.is_empty() {
         return Some(Swept::default());
     }
-    sweep(Path::new(root), &includes, &rules.prune_names()).ok()
+    let inode = said.root_identity.trim().parse().ok();
+    sweep(Path::new(root), inode, &includes, &rules.prune_names()).ok()
 }
 
 /// Reads the lists of both hosts into trees, at the same time.

@@ -6,7 +6,7 @@ for v in nonce state pair run gen site unison; do IFS= read -r "$v" || exit 97; 
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 p=$state/pairs/$pair
 r=$p/runs/$run
-[ ! -e "$r/unison" ] || rm -rf "$r/unison"
+{ [ ! -e "$r/unison" ] && [ ! -L "$r/unison" ]; } || rm -rf "$r/unison"
 mkdir -p "$r/unison" "$r/backup" "$p/archives" || exit 1
 chmod 700 "$state" "$state/pairs" "$p" "$r"
 [ -z "$gen" ] || [ ! -d "$p/archives/$gen/unison" ] || cp -pR "$p/archives/$gen/unison/." "$r/unison/" || exit 1

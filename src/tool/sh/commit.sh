@@ -48,12 +48,13 @@ publish)
   # They go all at once, since to start a program for each is most of what this costs.
   old=
   n=-1
-  for d in "$a"/*; do [ "$d" = "$a/$gen" ] || n=$((n + 1)); done
+  ours() { case ${1##*/} in '' | *[!A-Za-z0-9-]*) return 1 ;; esac; }
+  for d in "$a"/*; do [ "$d" = "$a/$gen" ] || ! ours "$d" || n=$((n + 1)); done
   # Whatever else somebody has put there: a name is a name.
   set -f
   if [ "$n" -ge "$keep" ]; then
     n=0
-    set -- $(set +f; for d in "$a"/*; do s=; [ ! -f "$d/ok" ] || read -r _ s <"$d/ok"; echo "${s:-0} ${d##*/}"; done | sort -rn)
+    set -- $(set +f; for d in "$a"/*; do ours "$d" || continue; s=; [ ! -f "$d/ok" ] || read -r _ s <"$d/ok"; echo "${s:-0} ${d##*/}"; done | sort -rn)
     while [ $# -gt 1 ]; do
       [ "$2" = "$gen" ] || { n=$((n + 1)); [ $n -le "$keep" ] || old="$old archives/$2"; }
       shift 2
@@ -62,6 +63,7 @@ publish)
   # Losers of conflicts stay for their days, unfinished runs and those of a held pair stay anyway.
   n=0
   [ -f "$p/held" ] || for d in $(ls -t "$p/runs" 2>/dev/null); do
+    ours "$d" || continue
     n=$((n + 1))
     d=$p/runs/$d
     [ $n -gt "$keep" ] && [ ! -f "$d/pending" ] || continue

@@ -89,7 +89,7 @@ while [ "$j" -lt "$items" ]; do
       o=${r%%:*} l=${r#*:}
       [ "$size" -ge $((o + l)) ] || continue
       # Of a whole chunk dd knows where to begin and to end: one program instead of two, and no pipe between them.
-      if [ "$zip$l" = 01048576 ] && [ $((o % l)) -eq 0 ]; then s=$(dd if="$x" bs="$l" skip=$((o / l)) count=1 2>/dev/null | h)
+      if [ "$zip$l$style" = 01048576gnu ] && [ $((o % l)) -eq 0 ]; then s=$(dd if="$x" bs="$l" skip=$((o / l)) count=1 iflag=fullblock 2>/dev/null | h)
       elif [ "$l" -lt 16777216 ]; then s=$(get $((o + 1)) | head -c "$l" | h)
       elif [ "$zip$r" = "00:$size" ] && [ -z "$(find "$x" -prune -size +"$size"c 2>/dev/null)" ]; then s=$(big <"$x")
       else s=$(get $((o + 1)) | head -c "$l" | big); fi
