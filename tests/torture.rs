@@ -6,7 +6,7 @@
 //! | I1 no torn file: a path holds a whole value that a user once put there, or nothing | after every step of the program |
 //! | I2 nothing outside the roots, the state directories and the records changes; state and excluded files neither change nor cross | after every apply and rollback, also broken ones |
 //! | I3 a pull leaves its source alone, and everything here but the log | after every pull |
-//! | I4 a dry run changes neither tree (to inode and nanosecond) nor what the pair remembers | after every dry run |
+//! | I4 a dry run changes neither tree (to inode and nanosecond) nor what the pair remembers, but for booking what a dead run had delivered | after every dry run |
 //! | I5 both sides are equal; the log is what it is over there | after exit 0 and 4 |
 //! | I6 a second run, driven by the other host, plans and changes nothing | after exit 0 and 4 |
 //! | I7 what one side changed is on both, modes and changed types too | after exit 0 and 4 |
