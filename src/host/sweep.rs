@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::model::path::RelPath;
 use crate::model::text::hex;
 use crate::model::tree::{Stat, What};
+use crate::tool::facts;
 
 /// Each level below the root keeps a directory open.
 const DEEPEST: usize = 200;
@@ -93,8 +94,7 @@ pub fn sweep(
     }
     if includes.len() > 1 {
         // Each in its order, but one may lie in another.
-        walk.swept.stats.sort_by(|a, b| a.0.cmp(&b.0));
-        walk.swept.stats.dedup_by(|a, b| a.0 == b.0);
+        facts::in_order(&mut walk.swept.stats);
     }
     Ok(walk.swept)
 }
@@ -135,33 +135,27 @@ impl Walk<'_> {
     fn look(&mut self, dir: BorrowedFd, name: &[u8], path: &RelPath) -> Option<Stat> {
         let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => {
-                self.swept.is_whole = false;
-                return None;
-            }
-            // It can be listed but not looked into.
-            Err(_) => {
-                self.unread(&path.parent().unwrap_or_default());
-                return None;
-            }
+            Err(why) => return self.missed(path, why),
         };
         let what = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => What::File,
             FileType::Directory => What::Dir,
             FileType::Symlink => match rustix::fs::readlinkat(dir, name, Vec::new()) {
                 Ok(target) => What::Link(target.into_bytes()),
-                Err(Errno::NOENT) => {
-                    self.swept.is_whole = false;
-                    return None;
-                }
-                Err(_) => {
-                    self.unread(&path.parent().unwrap_or_default());
-                    return None;
-                }
+                Err(why) => return self.missed(path, why),
             },
             _ => What::Other,
         };
         Some(stat_of(what, &stat))
+    }
+
+    /// A name that was listed and could not be looked at: it has gone meanwhile, or its directory does not let anybody in.
+    fn missed(&mut self, path: &RelPath, why: Errno) -> Option<Stat> {
+        match why {
+            Errno::NOENT => self.swept.is_whole = false,
+            _ => self.unread(&path.parent().unwrap_or_default()),
+        }
+        None
     }
 
     fn unread(&mut self, dir: &RelPath) {
@@ -255,7 +249,6 @@ mod tests {
     use super::*;
     use crate::host::process;
     use crate::model::invocation::Invocation;
-    use crate::tool::facts;
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text).unwrap()
@@ -277,11 +270,7 @@ mod tests {
             b"\0\nn SWEPT 0\n\0\n",
         ]
         .concat();
-        facts::parse_sweep(&list, "n")
-            .unwrap()
-            .stats
-            .into_iter()
-            .collect()
+        facts::parse_sweep(&list, "n").unwrap().stats
     }
 
     fn tree() -> tempfile::TempDir {

@@ -15,6 +15,7 @@ use crate::lanes::{log, truth};
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
+use crate::model::thread::joined;
 
 /// How far a lane goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,10 +72,7 @@ pub fn run(order: &Order, run: &Run) -> Ended {
                 })
             })
             .collect();
-        let joined = started.into_iter().map(|t| t.join());
-        joined
-            .map(|t| t.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        started.into_iter().map(joined).collect()
     });
     let mut all = Ended::default();
     ended.into_iter().for_each(|e| all.extend(e));

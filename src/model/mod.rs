@@ -34,6 +34,7 @@ pub mod scope;
 pub mod snapshot;
 pub mod streak;
 pub mod text;
+pub mod thread;
 pub mod time;
 pub mod tree;
 pub mod truth_doc;

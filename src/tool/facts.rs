@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::model::entry::ContentHash;
 use crate::model::number::{signed, unsigned};
 use crate::model::path::RelPath;
+use crate::model::thread::joined;
 use crate::model::tree::{Stat, What};
 use crate::tool::remote::find;
 
@@ -73,23 +74,17 @@ fn gnu(bytes: &[u8], facts: &mut Facts) -> Option<()> {
         return None;
     }
     let records = fields.as_chunks::<8>().0;
-    facts.stats = if records.len() < MANY {
-        sorted(records)?
-    } else {
-        let (some, others) = records.split_at(records.len() / 2);
-        let (some, others) = std::thread::scope(|s| {
-            let others = s.spawn(|| sorted(others));
-            let some = sorted(some);
-            let others = others.join();
-            (
-                some,
-                others.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            )
-        });
-        let mut all = some?;
-        all.extend(others?);
-        all
-    };
+    if records.len() < MANY {
+        facts.stats = sorted(records)?;
+        return Some(());
+    }
+    let (some, others) = records.split_at(records.len() / 2);
+    let (some, others) = std::thread::scope(|s| {
+        let others = s.spawn(|| sorted(others));
+        (sorted(some), joined(others))
+    });
+    facts.stats = some?;
+    facts.stats.extend(others?);
     in_order(&mut facts.stats);
     Some(())
 }
@@ -135,7 +130,7 @@ fn sorted(records: &[[&[u8]; 8]]) -> Option<Vec<(RelPath, Stat)>> {
 }
 
 /// Sorted, each path once.
-fn in_order(stats: &mut Vec<(RelPath, Stat)>) {
+pub fn in_order(stats: &mut Vec<(RelPath, Stat)>) {
     stats.sort_by(|a, b| a.0.cmp(&b.0));
     stats.dedup_by(|a, b| a.0 == b.0);
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 use crate::host::clock;
 use crate::host::link::Link;
 use crate::model::policy::{Peer, Policy};
+use crate::model::thread::joined;
 use crate::tool::remote;
 use mend::{Act, Mend};
 
@@ -124,11 +125,7 @@ pub fn look(policy: &Policy, peers: &[&Peer]) -> Vec<Check> {
             .collect();
         let mut checks = here::rows(policy);
         for thread in started {
-            checks.extend(
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            );
+            checks.extend(joined(thread));
         }
         checks
     })

@@ -17,6 +17,7 @@ use crate::lanes::truth::room::LEAST;
 use crate::model::log_state::{Range, window};
 use crate::model::policy::{Compress, Peer};
 use crate::model::progress::Progress;
+use crate::model::thread::joined;
 use crate::tool::rsync::{self, End, Flavour, Pull};
 
 /// An old rsync reads the whole prefix on both sides before it says anything: it may stand still so many times longer.
@@ -271,11 +272,4 @@ fn compare(
         ));
     }
     Ok((there.mtime_ns, sums))
-}
-
-/// What a thread came to; its panic is ours.
-fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

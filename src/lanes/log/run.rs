@@ -23,6 +23,7 @@ use crate::model::invocation::Invocation;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
 use crate::model::record::{Action, Lane, LogLane, Outcome};
+use crate::model::thread::joined;
 use crate::tool::rsync::{self, Flavour, together};
 
 /// What is asked of the lane for one peer.
@@ -48,7 +49,7 @@ pub fn run(request: &Request, carry: &Carry, run: &Run) -> Ended {
     let (survey, here) = std::thread::scope(|s| {
         let here = applies.then(|| s.spawn(here));
         let survey = survey(request);
-        let here = here.map(|h| h.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
+        let here = here.map(joined);
         (survey, here)
     });
     let survey = match survey {

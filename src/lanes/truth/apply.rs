@@ -24,6 +24,7 @@ use crate::model::path::RelPath;
 use crate::model::plan::{Change, Side, TruthPlan};
 use crate::model::policy::Snapshots;
 use crate::model::record::{KeptDoc, ResultWord};
+use crate::model::thread::joined;
 use crate::model::tree::What;
 use crate::tool::remote;
 
@@ -218,13 +219,6 @@ fn carry_out<'w>(
     }
     request.progress.done();
     out
-}
-
-/// What a thread came to; its panic is ours.
-fn joined<T>(thread: std::thread::ScopedJoinHandle<T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The first engine waits at its question; further parts of a large plan follow one by one.

@@ -7,6 +7,7 @@ use crate::host::link::LinkError;
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::manifest::Manifest;
 use crate::model::policy::Snapshots;
+use crate::model::thread::joined;
 use crate::tool::remote;
 
 pub struct Generation<'a> {
@@ -41,10 +42,7 @@ pub fn commit(pair: &Pair, g: &Generation, keep: &Snapshots) -> Result<(), LinkE
     std::thread::scope(|s| {
         let far = s.spawn(|| call(&pair.peer, pair, g, "publish", keep, &near, &[]));
         let own = call(&pair.local, pair, g, "publish", keep, &near, &[]);
-        far.join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            .and(own)
-            .map(|_| ())
+        joined(far).and(own).map(|_| ())
     })
 }
 

@@ -9,6 +9,7 @@ use crate::model::index::Index;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
 use crate::model::reconcile::Replica;
+use crate::model::thread::joined;
 use crate::model::tree::{Stat, Tree, What};
 use crate::model::walk::Walk;
 use crate::tool::{facts, remote};
@@ -55,9 +56,7 @@ pub fn replicas(pair: &mut Pair, index: &mut Index) -> Result<(Replica, Replica)
     Ok(std::thread::scope(|s| {
         let peer = s.spawn(|| replica(Side::Peer, peer_tree, &far, index));
         let local = replica(Side::Local, local_tree, &near, index);
-        let peer = peer
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let peer = joined(peer);
         (local, peer)
     }))
 }
@@ -103,7 +102,7 @@ pub fn hash(
     let mut out = BTreeMap::new();
     let ask = |how, paths: &[RelPath]| {
         let names = Names::of(paths);
-        let parameters = [&[root, how][..], &names.parameters()].concat();
+        let parameters = [&[root][..], &names.parameters(), &[how]].concat();
         link.call(remote::HASH, &parameters, &names.data)
     };
     if !plain.is_empty() {
@@ -138,7 +137,7 @@ pub fn look(
     );
     let names = Names::of(&asked);
     let depth = if deep { "deep" } else { "flat" };
-    let parameters = [&[root, style, depth][..], &names.parameters()].concat();
+    let parameters = [&[root][..], &names.parameters(), &[style, depth]].concat();
     let (body, nonce) = link.call_with_nonce(remote::FACTS, &parameters, &names.data)?;
     let mut found: BTreeMap<RelPath, Stat> = facts::parse_sweep(&body, &nonce)
         .map(|f| f.stats.into_iter().collect())

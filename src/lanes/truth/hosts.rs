@@ -13,6 +13,7 @@ use crate::lanes::reach::Reach;
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy, Site};
 use crate::model::rules::Rules;
+use crate::model::thread::joined;
 use crate::model::tree::Tree;
 use crate::tool::{facts, remote};
 
@@ -361,9 +362,7 @@ pub fn sort_trees(pair: &mut Pair, policy: &Policy) -> Result<(), OpenError> {
     std::thread::scope(|s| {
         let far = s.spawn(|| sort_tree(peer, rules));
         let near = sort_tree(local, rules);
-        far.join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            .and(near)
+        joined(far).and(near)
     })
 }
 

@@ -8,6 +8,7 @@ use crate::host::link::{Link, LinkError};
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::policy::Writer;
 use crate::model::text::neutral;
+use crate::model::thread::joined;
 use crate::model::time;
 use crate::tool::remote;
 
@@ -59,10 +60,7 @@ pub fn ask<'a>(
             .iter()
             .map(|host| s.spawn(|| call(host, writer, run, reason, "ask")))
             .collect();
-        let joined = started.into_iter().map(std::thread::ScopedJoinHandle::join);
-        joined
-            .map(|t| t.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        started.into_iter().map(joined).collect()
     });
     // An error drops what was asked, and so lifts it.
     for (host, answer) in paused.hosts.iter().zip(answers) {

@@ -11,6 +11,7 @@ use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
 use crate::model::text::{neutral, size};
+use crate::model::thread::joined;
 use crate::model::time;
 use crate::model::undo::{self, Action, Back, Fate};
 use crate::tool::remote;
@@ -99,10 +100,7 @@ pub(super) fn restore(
     std::thread::scope(|s| {
         let far = s.spawn(|| on_side(request, pair, run, steps, Side::Peer));
         let mut bad = on_side(request, pair, run, steps, Side::Local)?;
-        bad.extend(
-            far.join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
-        );
+        bad.extend(joined(far)?);
         Ok(bad)
     })
 }

@@ -9,6 +9,7 @@ use crate::lanes::truth::{base, content};
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
+use crate::model::thread::joined;
 use crate::model::tree::What;
 use crate::model::undo::{self, Back, Fate, Now};
 
@@ -201,9 +202,7 @@ pub(super) fn survey<'a>(
     std::thread::scope(|s| {
         let far = s.spawn(|| of_side(request, pair, backs, known, Side::Peer));
         let mut steps = of_side(request, pair, backs, known, Side::Local)?;
-        let far = far
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let far = joined(far);
         steps.extend(far?);
         Ok(steps)
     })

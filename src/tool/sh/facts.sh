@@ -1,15 +1,5 @@
-# The facts of named paths (relative to the root), as the sweep shows them; `deep`: and of all that lies below them. Few names
-# come as parameters, escaped where they have to be, which spares the programs that read many of them, NUL-separated, from
-# standard input.
-export LC_ALL=C
-for v in nonce root style depth few; do IFS= read -r "$v" || exit 97; done
-case $root in /*) ;; *) root=$HOME/$root ;; esac
-set --
-while [ $# -lt "$few" ]; do
-  IFS= read -r x || exit 97
-  case $x in *\\*) x=$(printf '%b.' "$x") x=${x%.} ;; esac
-  set -- "$@" "$x"
-done
+# Behind names.sh: the facts of the named paths, as the sweep shows them; `deep`: and of all that lies below them.
+for v in style depth; do IFS= read -r "$v" || exit 97; done
 printf '\n%s BEGIN\n' "$nonce"
 cd "$root" || exit 1
 printf '%s SWEEP %s\n' "$nonce" "$style"

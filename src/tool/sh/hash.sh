@@ -1,15 +1,6 @@
-# sha256 of named files (relative to the root): one line each, in order, empty when unreadable. Few names come as parameters,
-# escaped where they have to be, many NUL-separated on standard input. `bulk` names hold nothing that the tools would escape;
-# the others go one by one.
-export LC_ALL=C
-for v in nonce root how few; do IFS= read -r "$v" || exit 97; done
-case $root in /*) ;; *) root=$HOME/$root ;; esac
-set --
-while [ $# -lt "$few" ]; do
-  IFS= read -r x || exit 97
-  case $x in *\\*) x=$(printf '%b.' "$x") x=${x%.} ;; esac
-  set -- "$@" "$x"
-done
+# Behind names.sh: the sha256 of the named files, one line each, in order, empty when unreadable. `bulk` names hold nothing that the
+# tools would escape; the others go one by one.
+IFS= read -r how || exit 97
 printf '\n%s BEGIN\n' "$nonce"
 cd "$root" || exit 1
 if command -v sha256sum >/dev/null 2>&1; then t=sha256sum
