@@ -23,21 +23,25 @@ fn ack(lab: &Lab, side: Side) -> PathBuf {
     lab.tree(side).join(".ubos/sync-pause.ack")
 }
 
-/// A writer that acknowledges every pause on both sides until it is told to end; the pauses it saw.
+/// A writer that acknowledges every pause on both sides once, until it is told to end; the pauses it
+/// saw. It remembers what it answered: who only looks at the files could take a pause that is just
+/// being lifted, with the answer gone before it, for a new one.
 fn obedient(lab: &Lab) -> (Arc<AtomicBool>, std::thread::JoinHandle<Vec<String>>) {
     let end: Arc<AtomicBool> = Arc::default();
     let flag = Arc::clone(&end);
     let places = Side::BOTH.map(|s| (pause(lab, s), ack(lab, s)));
     let writer = std::thread::spawn(move || {
         let mut seen = Vec::new();
+        let mut answered = [const { String::new() }; 2];
         while !flag.load(Ordering::Relaxed) {
-            for (pause, ack) in &places {
+            for ((pause, ack), answered) in places.iter().zip(&mut answered) {
                 let Ok(text) = fs::read_to_string(pause) else {
                     continue;
                 };
-                if fs::read_to_string(ack).ok().as_ref() != Some(&text) {
+                if *answered != text {
                     let _ = fs::write(ack, &text);
-                    seen.push(text);
+                    seen.push(text.clone());
+                    *answered = text;
                 }
             }
             std::thread::yield_now();

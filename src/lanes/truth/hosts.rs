@@ -3,12 +3,13 @@
 //! Invariant: a [`Pair`] exists only while both agents live; dropping it lets both locks go.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::host::clock;
 use crate::host::link::{Agent, Link, LinkError};
 use crate::host::sweep::{Swept, sweep};
+use crate::host::{clock, process, signals};
 use crate::lanes::reach::Reach;
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy, Site};
@@ -92,7 +93,20 @@ pub struct Held {
 pub struct Holder {
     pub on: String,
     pub words: String,
+    /// The site that drives the holder's run, and its process there.
+    pub driver: String,
+    pub pid: Option<u32>,
 }
+
+impl Holder {
+    /// A run of this site that is dead already: its agent over there is ending the engine, and lets go behind that.
+    fn is_ending(&self, site: &Site) -> bool {
+        self.driver == site.name && self.pid.is_some_and(|pid| !process::is_running(pid))
+    }
+}
+
+/// How long the agent of a dead run may take: its engine gets three seconds to end by itself.
+const ENDING: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -166,7 +180,19 @@ pub fn open(
     command: &str,
     will_sort: bool,
 ) -> Result<Pair, OpenError> {
-    both(policy, peer, reach, (run, command), "lock", will_sort)
+    let until = clock::monotonic() + ENDING;
+    loop {
+        match both(policy, peer, reach, (run, command), "lock", will_sort) {
+            Err(OpenError::Locked(holder))
+                if holder.is_ending(&policy.site)
+                    && clock::monotonic() < until
+                    && signals::stop_wish().is_none() =>
+            {
+                clock::sleep(Duration::from_millis(100));
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Looks at both hosts without a lock: good for questions, not for plans.
@@ -400,6 +426,8 @@ fn holder(on: &str, body: &[u8]) -> Holder {
     };
     Holder {
         on: on.to_owned(),
+        driver: field("driver").to_owned(),
+        pid: field("driver_pid").parse().ok(),
         words: crate::model::text::neutral(&format!(
             "pid {} on {}, `{}`, since {}",
             field("driver_pid"),
