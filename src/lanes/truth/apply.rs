@@ -9,11 +9,12 @@ use std::time::Duration;
 use crate::audit::store::OpenRun;
 use crate::host::link::LinkError;
 use crate::lanes::truth::arm::{Armed, arm};
+use crate::lanes::truth::begin::Work;
 use crate::lanes::truth::commit::{self, Generation};
 use crate::lanes::truth::engine::{self, EngineError, Job};
 use crate::lanes::truth::hosts::Pair;
 use crate::lanes::truth::pause::{self, Paused};
-use crate::lanes::truth::propose::{Proposal, Request, Work, save_index};
+use crate::lanes::truth::propose::{Proposal, Request, save_index};
 use crate::lanes::truth::room::{self, Short};
 use crate::lanes::truth::still::unmoved;
 use crate::lanes::truth::verify::{self, Verified};
@@ -203,7 +204,7 @@ fn carry_out<'w>(
             return out;
         }
     }
-    let with_archives = out.broke.is_none();
+    let with_archives = out.broke.is_none() && work.remembers;
     let advanced = std::thread::scope(|s| {
         s.spawn(|| save_index(&p.pair, &p.index));
         advance(p, request, plan, &out.results, with_archives, keep)

@@ -4,7 +4,8 @@
 use crate::host::clock;
 use crate::host::link::LinkError;
 use crate::lanes::truth::base;
-use crate::lanes::truth::propose::{Proposal, Request, Work};
+use crate::lanes::truth::begin::Work;
+use crate::lanes::truth::propose::{Proposal, Request};
 use crate::model::plan::{Side, TruthPlan};
 use crate::model::snapshot::Snapshot;
 use crate::model::time;

@@ -1,11 +1,12 @@
 //! The two-way lane: observe both replicas, plan, guard, apply through one engine process, verify, commit.
 //!
 //! `run` is the whole lane with one peer. The way of the data: `hosts` (what is there) → `content` (hashes) → `base` (what both last had, dead runs rolled
-//! forward) → `propose` (plan, engine's list, guards) → `apply` (`arm`, the last look by `still`, proceed) → `verify` → `commit`.
+//! forward) → `propose` (plan, `begin` an engine, guards) → `apply` (`arm`, the last look by `still`, proceed) → `verify` → `commit`.
 
 pub mod apply;
 pub mod arm;
 pub mod base;
+pub mod begin;
 pub mod calm;
 pub mod commit;
 pub mod content;

@@ -8,12 +8,14 @@ use crate::host::files;
 use crate::host::link::LinkError;
 use crate::lanes::reach::Reach;
 use crate::lanes::truth::base::{self, Base};
-use crate::lanes::truth::engine::{self, Engine, EngineError, Job};
-use crate::lanes::truth::hosts::{self, Host, OpenError, Pair};
-use crate::lanes::truth::{calm, commit, content, facts};
+use crate::lanes::truth::begin::{Work, begin};
+use crate::lanes::truth::engine::EngineError;
+use crate::lanes::truth::hosts::{self, OpenError, Pair};
+use crate::lanes::truth::{calm, content, facts};
 use crate::model::decide::{Clocks, Judge};
+use crate::model::entry::Entry;
 use crate::model::finding::{Finding, Severity};
-use crate::model::guards::{self, Facts, GuardedPlan};
+use crate::model::guards::{self, GuardedPlan};
 use crate::model::index::Index;
 use crate::model::path::RelPath;
 use crate::model::plan::TruthPlan;
@@ -21,8 +23,6 @@ use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
 use crate::model::reconcile::{Reconciled, Replica, reconcile};
 use crate::model::rules::Verdict;
-use crate::model::scope::{Scope, scope};
-use crate::tool::{remote, unison_profile};
 
 /// What is asked of the lane for one peer.
 pub struct Request<'a> {
@@ -91,28 +91,13 @@ pub struct Proposal {
     pub local: Replica,
     pub peer: Replica,
     pub index: Index,
-    pub agreed: Vec<(RelPath, Option<crate::model::entry::Entry>)>,
+    pub agreed: Vec<(RelPath, Option<Entry>)>,
     pub verdicts: Verdicts,
     pub recovered: Vec<(String, usize)>,
     pub skew_ms: i64,
     /// Both trees are as they were when nothing was to do, so that nothing was read and there is nothing to commit.
     pub calm: bool,
 }
-
-/// The run's folder on both hosts and the engine that waits at its last question.
-pub struct Work {
-    pub rundir: PathBuf,
-    pub peer_rundir: String,
-    pub profile: Vec<u8>,
-    pub scope: Scope,
-    /// Files whose previous version the engine cannot keep, so that we do.
-    pub own_copies: Vec<RelPath>,
-    pub engine: Engine,
-    pub keep_marker_check: bool,
-}
-
-/// Longer names do not leave room for what the engine puts before and behind them.
-const LONG_NAME: usize = 180;
 
 pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     let Request {
@@ -330,11 +315,7 @@ pub fn save_index(pair: &Pair, index: &Index) {
 }
 
 /// Only what `--path` names; the rest waits for another run.
-fn narrow(
-    plan: &mut TruthPlan,
-    agreed: &mut Vec<(RelPath, Option<crate::model::entry::Entry>)>,
-    paths: &[RelPath],
-) {
+fn narrow(plan: &mut TruthPlan, agreed: &mut Vec<(RelPath, Option<Entry>)>, paths: &[RelPath]) {
     if paths.is_empty() {
         return;
     }
@@ -364,108 +345,6 @@ fn note_through(plan: &mut TruthPlan, include: &str) {
         plan.left.sort_by(|a, b| a.path.cmp(&b.path));
         plan.left.dedup();
     }
-}
-
-/// Lays the run's folder on both hosts and starts the engine on the first part of the plan.
-fn begin(
-    request: &Request,
-    pair: &Pair,
-    base: &Base,
-    plan: &TruthPlan,
-    local: &Replica,
-    peer: &Replica,
-    known: &Facts,
-) -> Result<Work, ProposeError> {
-    let scope = scope(plan, local, peer);
-    let own_copies: Vec<RelPath> = plan
-        .changes
-        .iter()
-        .filter(|c| c.target.is_some() && c.path.name().len() > LONG_NAME)
-        .map(|c| c.path.clone())
-        .collect();
-    let mut generation = base.generation.clone().unwrap_or_default();
-    let (mut rundir, mut peer_rundir) = lay(pair, request.run, &generation)?;
-    let profile = unison_profile::render(request.policy, request.peer);
-    let mut attempt = 0;
-    loop {
-        let job = Job {
-            profile: &profile,
-            rundir: &rundir,
-            peer_rundir: &peer_rundir,
-            local_root: pair.local.said.root.as_deref().unwrap_or_default(),
-            peer_root: pair.peer.said.root.as_deref().unwrap_or_default(),
-            number: attempt,
-            items: scope.part(0),
-            ignore: &scope.ignore,
-            backup_not: &own_copies,
-            keep_marker_check: known.local.marker && known.remote.marker,
-        };
-        match engine::ask(pair, &job, request.progress) {
-            Ok(engine) => {
-                return Ok(Work {
-                    keep_marker_check: job.keep_marker_check,
-                    rundir,
-                    peer_rundir,
-                    profile,
-                    scope,
-                    own_copies,
-                    engine,
-                });
-            }
-            // The base decides, not the engine's memory: it can start from nothing.
-            Err(EngineError::Archives(_)) if attempt == 0 => {
-                attempt = 1;
-                generation.clear();
-                (rundir, peer_rundir) = lay(pair, request.run, &generation)?;
-            }
-            Err(e) => {
-                commit::discard(pair, request.run);
-                return Err(e.into());
-            }
-        }
-    }
-}
-
-fn lay(pair: &Pair, run: &str, generation: &str) -> Result<(PathBuf, String), LinkError> {
-    let (near, far) = std::thread::scope(|s| {
-        let far = s.spawn(|| lay_one(&pair.peer, pair, run, generation));
-        let near = lay_one(&pair.local, pair, run, generation);
-        let far = far.join();
-        (
-            near,
-            far.unwrap_or_else(|_| {
-                Err(LinkError::failed(
-                    "the preparation ended unexpectedly",
-                    "run it again",
-                ))
-            }),
-        )
-    });
-    Ok((Path::new(&near?).to_path_buf(), far?))
-}
-
-fn lay_one(host: &Host, pair: &Pair, run: &str, generation: &str) -> Result<String, LinkError> {
-    let program = host.said.program.as_str();
-    let body = host.link.call(
-        remote::BEGIN,
-        &[
-            &host.state_given,
-            &pair.id,
-            run,
-            generation,
-            &host.name,
-            program,
-        ],
-        &[],
-    )?;
-    remote::value(&body, "rundir")
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            LinkError::failed(
-                format!("the folder of this run could not be made on {}", host.name),
-                format!("on {}: df -h {}", host.name, host.state_given),
-            )
-        })
 }
 
 /// State paths in the plan, or in what the engine showed.

@@ -23,7 +23,11 @@ prepare | recover)
     for f in "$p/runs/$run/unison"/ar* "$p/runs/$run/unison"/fp*; do [ -f "$f" ] && set -- "$@" "$f"; done
     # Moved, since they are megabytes and this engine has ended.
     [ $# -eq 0 ] || mv "$@" "$a/.new-$run/unison/" || exit 1
-  elif [ -n "$gen" ] && [ -d "$a/$gen/unison" ]; then cp -pR "$a/$gen/unison/." "$a/.new-$run/unison/" || exit 1
+  elif [ -n "$gen" ] && [ -d "$a/$gen/unison" ]; then
+    # A second name for each where the file system has that: nobody ever writes into the archives of a generation.
+    set --
+    for f in "$a/$gen/unison"/*; do [ -f "$f" ] && set -- "$@" "$f"; done
+    [ $# -eq 0 ] || ln "$@" "$a/.new-$run/unison/" 2>/dev/null || cp -pf "$@" "$a/.new-$run/unison/" || exit 1
   fi
   set --
   if [ "$digest" != whole ] && [ -n "$gen" ] && [ -f "$a/$gen/manifest" ]; then set -- "$a/$gen/manifest"; fi
