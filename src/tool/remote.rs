@@ -20,6 +20,7 @@ pub const REMOTE_COMMAND: &str = concat!("exec sh -c '", loader!(), "'");
 pub const AGENT: &str = include_str!("sh/agent.sh");
 pub const ARM: &str = include_str!("sh/arm.sh");
 pub const BEGIN: &str = include_str!("sh/begin.sh");
+pub const BULK: &str = include_str!("sh/bulk.sh");
 pub const COMMIT: &str = include_str!("sh/commit.sh");
 pub const DOCTOR: &str = include_str!("sh/doctor.sh");
 pub const EAR: &str = include_str!("sh/ear.sh");

@@ -79,10 +79,7 @@ pub fn pull(p: &Pull) -> Invocation {
     ]
     .map(String::from)
     .into();
-    if p.bwlimit > 0 {
-        // KiB per second without a suffix: all versions understand that.
-        args.push(format!("--bwlimit={}", p.bwlimit.div_ceil(1024)));
-    }
+    args.extend(limit(p.bwlimit));
     if p.compress && p.flavour == (Flavour::Modern { zstd: true }) {
         args.extend(["-z".into(), "--compress-choice=zstd".into()]);
     }
@@ -91,6 +88,12 @@ pub fn pull(p: &Pull) -> Invocation {
         .args(["--", "log:."])
         .args([p.stage_dir.as_os_str().to_owned()])
         .within(p.scratch)
+}
+
+/// The flag for so many bytes per second; 0 is no limit.
+pub fn limit(bytes: u64) -> Option<String> {
+    // KiB per second without a suffix: all versions understand that.
+    (bytes > 0).then(|| format!("--bwlimit={}", bytes.div_ceil(1024)))
 }
 
 /// What became of a pull, as far as rsync's exit code tells. The bytes decide; this only says whether to try again.

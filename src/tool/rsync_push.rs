@@ -1,4 +1,4 @@
-//! rsync as a mover: one directory into an empty stage on a target. Pure: builds argument lists, explains exit codes.
+//! rsync as a mover: one directory, or what a list names of it, into an empty stage. Pure: builds argument lists, explains exit codes.
 //!
 //! Invariants: no path of a policy or a tree is ever part of the far command line (the shell that is started there stands in the
 //! target already, and the stage has a plain name); nothing is deleted, followed or written in place. What is used here exists in
@@ -38,6 +38,24 @@ pub fn push(
         .args([source, OsString::from(format!("target:{stage}/"))])
         .env("PATH", search)
         .env("RSYNC_PROTECT_ARGS", "0")
+}
+
+/// Copies the files and directories of a list, and nothing else, into an empty stage beside their places. `dir` is where it runs and
+/// where the starter lies; where from and where to is up to the caller.
+pub fn listed(rsync: &Path, list: &Path, permissions: bool, dir: &Path) -> Invocation {
+    let mut from = OsString::from("--files-from=");
+    from.push(list);
+    Invocation::new(rsync)
+        // Nothing that is a link now is followed, nor carried; a new file needs no comparing.
+        .args([
+            if permissions { "-ptOW" } else { "-tOW" },
+            "--from0",
+            "--timeout=180",
+        ])
+        .args([from])
+        .args(["-e".to_owned(), format!("./{STARTER}")])
+        .env("RSYNC_PROTECT_ARGS", "0")
+        .within(dir)
 }
 
 /// What the exit code of a push means, for a person; `None`: all of it arrived.

@@ -10,8 +10,9 @@ use crate::audit::store::OpenRun;
 use crate::host::link::LinkError;
 use crate::lanes::truth::arm::{Armed, arm};
 use crate::lanes::truth::begin::Work;
+use crate::lanes::truth::bulk;
 use crate::lanes::truth::commit::{self, Generation};
-use crate::lanes::truth::engine::{self, EngineError, Job};
+use crate::lanes::truth::engine::{Engine, EngineError};
 use crate::lanes::truth::hosts::Pair;
 use crate::lanes::truth::pause::{self, Paused};
 use crate::lanes::truth::propose::{Proposal, Request, save_index};
@@ -25,6 +26,7 @@ use crate::model::path::RelPath;
 use crate::model::plan::{Change, Side, TruthPlan};
 use crate::model::policy::Snapshots;
 use crate::model::record::{KeptDoc, ResultWord};
+use crate::model::scope::scope;
 use crate::model::thread::joined;
 use crate::model::tree::What;
 use crate::tool::remote;
@@ -158,15 +160,19 @@ fn carry_out<'w>(
     calm::forget(request.policy, &p.pair);
     request
         .progress
-        .phase("carrying it out", Some(work.scope.items.len() as u64));
+        .phase("carrying it out", Some(plan.changes.len() as u64));
     content::sweep_up(&p.pair.local, &p.local.tree.litter);
     content::sweep_up(&p.pair.peer, &p.peer.tree.litter);
     // Both at once: a plan that was laid down and then proves to be overtaken goes with the folder of the run.
-    let first = work.scope.part(0);
+    let mut first = work.scope.part(0).to_vec();
+    // What comes in bulk is looked at behind the stream, but writers who hold still are asked for what they wrote before.
+    if is_still {
+        first.extend(bulk::items(&work.bulk));
+    }
     let writer = out.writer.as_deref();
     let (still, armed) = std::thread::scope(|s| {
         let armed = s.spawn(|| arm(p, request, plan, &work, writer));
-        let still = unmoved(p, first, request.policy.writer.as_ref(), is_still);
+        let still = unmoved(p, &first, request.policy.writer.as_ref(), is_still);
         (still, joined(armed))
     });
     let broke = match (still, armed) {
@@ -222,7 +228,8 @@ fn carry_out<'w>(
     out
 }
 
-/// The first engine waits at its question; further parts of a large plan follow one by one.
+/// What goes in bulk, then the engine that waits at its question, then further ones: for the parts of a large plan, and for what
+/// did not go in bulk.
 fn proceed(
     p: &mut Proposal,
     work: &mut Work,
@@ -234,55 +241,35 @@ fn proceed(
     let biggest = plan.changes.iter().map(Change::bytes).max().unwrap_or(0);
     // Ten minutes, and for a huge file the time it takes at 100 kB/s: one file shows no progress of its own.
     let patience = Duration::from_secs(600 + biggest / 100_000);
+    let left = bulk::carry(p, &work.bulk, request);
     let mut said = HashMap::new();
     let mut number = 1;
-    let mut start = work.scope.part(0).len();
+    let mut start = match work.engine.take() {
+        Some(engine) => {
+            if !attend(p, engine, patience, request, out, &mut said) {
+                return said;
+            }
+            work.scope.part(0).len()
+        }
+        None => 0,
+    };
+    let mut rest = plan.clone();
+    rest.changes.retain(|c| left.contains(&c.path));
+    let mut rest = (!left.is_empty()).then(|| scope(&rest, &p.local, &p.peer));
     loop {
-        let locks = (&mut p.pair.local.agent, &mut p.pair.peer.agent);
-        let mut still_locked = || locks.0.is_open() && locks.1.is_open();
-        let ended = work
-            .engine
-            .proceed(patience, request.progress, &mut still_locked);
-        for line in work
-            .engine
-            .said()
-            .split(|b| *b == b'\n')
-            .filter(|l| !l.is_empty())
-        {
-            out.engine_said
-                .push(crate::model::text::neutral_bytes(line));
-        }
-        match ended {
-            Ok(ended) => said.extend(ended.failures),
-            Err(e) => {
-                out.broke = Some(broke(e));
-                return said;
-            }
-        }
         if start >= work.scope.items.len() {
-            return said;
+            let Some(rest) = rest.take() else { return said };
+            (work.scope, start) = (rest, 0);
         }
-        let part = work.scope.part(start);
         number += 1;
-        let job = Job {
-            profile: &work.profile,
-            rundir: &work.rundir,
-            peer_rundir: &work.peer_rundir,
-            local_root: p.pair.local.said.root.as_deref().unwrap_or_default(),
-            peer_root: p.pair.peer.said.root.as_deref().unwrap_or_default(),
-            number,
-            items: part,
-            ignore: &work.scope.ignore,
-            backup_not: &work.own_copies,
-            keep_marker_check: work.keep_marker_check,
-        };
-        match engine::ask(&p.pair, &job, request.progress) {
-            Ok(next) => work.engine = next,
+        let engine = match work.ask(&p.pair, number, start, request.progress) {
+            Ok(engine) => engine,
             Err(e) => {
                 out.broke = Some(broke(e));
                 return said;
             }
-        }
+        };
+        let part = work.scope.part(start);
         if let Err(why) = unmoved(p, part, request.policy.writer.as_ref(), false) {
             out.broke = Some(Broke::Failed(format!(
                 "{why}; the rest is left to the next run"
@@ -290,7 +277,33 @@ fn proceed(
             return said;
         }
         start += part.len();
+        if !attend(p, engine, patience, request, out, &mut said) {
+            return said;
+        }
     }
+}
+
+/// Lets an engine go on to its end; whether it came there.
+fn attend(
+    p: &mut Proposal,
+    mut engine: Engine,
+    patience: Duration,
+    request: &Request,
+    out: &mut Applied,
+    said: &mut HashMap<Vec<u8>, String>,
+) -> bool {
+    let locks = (&mut p.pair.local.agent, &mut p.pair.peer.agent);
+    let mut still_locked = || locks.0.is_open() && locks.1.is_open();
+    let ended = engine.proceed(patience, request.progress, &mut still_locked);
+    let lines = engine.said();
+    let lines = lines.split(|b| *b == b'\n').filter(|l| !l.is_empty());
+    out.engine_said
+        .extend(lines.map(crate::model::text::neutral_bytes));
+    match ended {
+        Ok(ended) => said.extend(ended.failures),
+        Err(e) => out.broke = Some(broke(e)),
+    }
+    out.broke.is_none()
 }
 
 fn broke(e: EngineError) -> Broke {

@@ -4,15 +4,18 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::link::LinkError;
+use crate::host::process;
 use crate::lanes::truth::base::Base;
 use crate::lanes::truth::commit;
 use crate::lanes::truth::engine::{self, Engine, EngineError, Job};
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::lanes::truth::propose::{ProposeError, Request};
+use crate::model::bulk::{self, Batch};
 use crate::model::entry::Entry;
 use crate::model::guards::Facts;
 use crate::model::path::RelPath;
 use crate::model::plan::{Kind, TruthPlan};
+use crate::model::progress::Progress;
 use crate::model::reconcile::Replica;
 use crate::model::scope::{Scope, scope};
 use crate::tool::{remote, unison_profile};
@@ -25,7 +28,10 @@ pub struct Work {
     pub scope: Scope,
     /// Files whose previous version the engine cannot keep, so that we do.
     pub own_copies: Vec<RelPath>,
-    pub engine: Engine,
+    /// What goes in streams of its own.
+    pub bulk: Vec<Batch>,
+    /// The engine on the first part of all else, at its last question; none when all goes in bulk.
+    pub engine: Option<Engine>,
     /// Whether the engine had its archives, so that they are worth keeping.
     pub remembers: bool,
     pub keep_marker_check: bool,
@@ -47,7 +53,11 @@ pub fn begin(
     peer: &Replica,
     known: &Facts,
 ) -> Result<Work, ProposeError> {
-    let scope = scope(plan, local, peer);
+    let (bulk, rest) = match process::which("rsync") {
+        Some(_) => bulk::divide(plan, local, peer),
+        None => (Vec::new(), plan.clone()),
+    };
+    let scope = scope(&rest, local, peer);
     let own_copies: Vec<RelPath> = plan
         .changes
         .iter()
@@ -56,49 +66,62 @@ pub fn begin(
         .collect();
     // Every item is answered from the plan, so that what the engine remembers is only a matter of time: to read and write the memory
     // of a large tree takes longer than to look at a few files without one.
-    let remembers = base.generation.is_none() || !is_small(plan);
+    let remembers = !scope.items.is_empty() && (base.generation.is_none() || !is_small(&rest));
     let known_by_engine = base.generation.clone().filter(|_| remembers);
-    let mut generation = known_by_engine.unwrap_or_default();
-    let (mut rundir, mut peer_rundir) = lay(pair, request.run, &generation)?;
-    let profile = unison_profile::render(request.policy, request.peer);
-    let mut attempt = 0;
-    loop {
+    let generation = known_by_engine.unwrap_or_default();
+    let (rundir, peer_rundir) = lay(pair, request.run, &generation)?;
+    let mut work = Work {
+        rundir,
+        peer_rundir,
+        profile: unison_profile::render(request.policy, request.peer),
+        scope,
+        own_copies,
+        bulk,
+        engine: None,
+        remembers,
+        keep_marker_check: known.local.marker && known.remote.marker,
+    };
+    if work.scope.items.is_empty() {
+        return Ok(work);
+    }
+    let mut asked = work.ask(pair, 0, 0, request.progress);
+    if let Err(EngineError::Archives(_)) = asked {
+        // The base decides, not the engine's memory: it can start from nothing.
+        (work.rundir, work.peer_rundir) = lay(pair, request.run, "")?;
+        asked = work.ask(pair, 1, 0, request.progress);
+    }
+    match asked {
+        Ok(engine) => work.engine = Some(engine),
+        Err(e) => {
+            commit::discard(pair, request.run);
+            return Err(e.into());
+        }
+    }
+    Ok(work)
+}
+
+impl Work {
+    /// Starts an engine on the part of the plan that begins with item `start`, and has it asked its questions.
+    pub fn ask(
+        &self,
+        pair: &Pair,
+        number: usize,
+        start: usize,
+        progress: &dyn Progress,
+    ) -> Result<Engine, EngineError> {
         let job = Job {
-            profile: &profile,
-            rundir: &rundir,
-            peer_rundir: &peer_rundir,
+            profile: &self.profile,
+            rundir: &self.rundir,
+            peer_rundir: &self.peer_rundir,
             local_root: pair.local.said.root.as_deref().unwrap_or_default(),
             peer_root: pair.peer.said.root.as_deref().unwrap_or_default(),
-            number: attempt,
-            items: scope.part(0),
-            ignore: &scope.ignore,
-            backup_not: &own_copies,
-            keep_marker_check: known.local.marker && known.remote.marker,
+            number,
+            items: self.scope.part(start),
+            ignore: &self.scope.ignore,
+            backup_not: &self.own_copies,
+            keep_marker_check: self.keep_marker_check,
         };
-        match engine::ask(pair, &job, request.progress) {
-            Ok(engine) => {
-                return Ok(Work {
-                    keep_marker_check: job.keep_marker_check,
-                    rundir,
-                    peer_rundir,
-                    profile,
-                    scope,
-                    own_copies,
-                    engine,
-                    remembers,
-                });
-            }
-            // The base decides, not the engine's memory: it can start from nothing.
-            Err(EngineError::Archives(_)) if attempt == 0 => {
-                attempt = 1;
-                generation.clear();
-                (rundir, peer_rundir) = lay(pair, request.run, &generation)?;
-            }
-            Err(e) => {
-                commit::discard(pair, request.run);
-                return Err(e.into());
-            }
-        }
+        engine::ask(pair, &job, progress)
     }
 }
 

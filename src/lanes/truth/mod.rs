@@ -7,6 +7,7 @@ pub mod apply;
 pub mod arm;
 pub mod base;
 pub mod begin;
+pub mod bulk;
 pub mod calm;
 pub mod commit;
 pub mod content;

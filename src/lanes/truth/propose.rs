@@ -361,7 +361,7 @@ fn leaks(policy: &Policy, plan: &TruthPlan, work: Option<&Work>) -> Vec<String> 
         .map(|c| c.path.to_string())
         .collect();
     if let Some(work) = work {
-        for (shown, _) in &work.engine.shown {
+        for (shown, _) in work.engine.iter().flat_map(|e| &e.shown) {
             if let Some(p) = RelPath::new(shown.path.clone())
                 && is_state(&p)
             {

@@ -170,8 +170,8 @@ fn describe(lane: &mut TruthLane, p: &Proposal, said: &mut Vec<Finding>) {
         format!("{}: {}", p.pair.peer.name, p.pair.peer.said.unison),
     ];
     lane.skew_ms = Some(p.skew_ms);
-    if let Some(work) = &p.work {
-        lane.engine_argv.clone_from(&work.engine.argv);
+    if let Some(engine) = p.work.as_ref().and_then(|w| w.engine.as_ref()) {
+        lane.engine_argv.clone_from(&engine.argv);
     }
     let mut note = |guard: &str, message: String| {
         said.push(Finding {
