@@ -38,7 +38,7 @@ impl Check {
         if global.json || self.wants_json() {
             out::json(&document(&policy));
         } else if self.show {
-            show(&policy);
+            out::line(&shown(&policy));
         } else if !global.quiet {
             out::line(&summary(&policy));
             if policy.peers.is_empty() && policy.publish.is_none() {
@@ -88,18 +88,19 @@ fn document(policy: &Policy) -> documents::Check<'_> {
     }
 }
 
-/// The resolved policy as TOML, one comment per value.
-fn show(policy: &Policy) {
-    out::line(&format!("# {}", neutral(&policy.file.to_string_lossy())));
+/// The resolved policy as TOML, one comment per value: it says the same when it is read again.
+pub fn shown(policy: &Policy) -> String {
+    let mut text = format!("# {}", neutral(&policy.file.to_string_lossy()));
     let mut table = "";
     for setting in &policy.settings {
         let (of, key) = setting.key.rsplit_once('.').unwrap_or(("", &setting.key));
         if of != table {
             table = of;
-            out::line(&format!("\n{}", header(of)));
+            text += &format!("\n\n{}", header(of));
         }
-        out::line(&row(key, setting));
+        text += &format!("\n{}", row(key, setting));
     }
+    text
 }
 
 fn row(key: &str, setting: &Setting) -> String {
@@ -129,6 +130,27 @@ fn header(table: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use crate::model::policy::{self, Env};
+
+    #[test]
+    fn a_policy_that_is_shown_can_be_read_again() {
+        let text = "[site]\nname = \"m\"\nroot = \"a\"\nstate_dir = \"s\"\n[[peer]]\nname = \"p\"\nroot = \"b\"\nbwlimit = \"1MiB\"\n\
+                    [[peer.log]]\nremote = \"l\"\nlocal = \"l\"\n[[peer]]\nname = \"q\"\nroot = \"c\"\n";
+        let read =
+            |text: &str| policy::read(text.as_bytes(), Path::new("/p/p.toml"), &Env::default());
+        let policy = read(text).unwrap();
+        let again = read(&super::shown(&policy)).unwrap();
+        let values = |p: &policy::Policy| -> Vec<(String, String)> {
+            p.settings
+                .iter()
+                .map(|s| (s.key.clone(), s.value.clone()))
+                .collect()
+        };
+        assert_eq!(values(&policy), values(&again));
+    }
+
     #[test]
     fn headers_read_like_the_policy() {
         assert_eq!(super::header("guards"), "[guards]");

@@ -3,7 +3,7 @@
 //! Invariant: only this layer prints, and only through `out`.
 
 mod args;
-mod check;
+pub mod check;
 mod complete;
 mod conflicts;
 mod demo;

@@ -33,7 +33,6 @@ fn peer(section: Section, context: &Context, site: Option<&Site>) -> Option<Peer
         quoted,
     );
     let state_dir = state_dir(&section, context, site, name.as_deref(), is_remote);
-    let logs = logs(&section, context, site);
     let keep_connection = section.or("keep_connection", Duration::ZERO, values::duration, |d| {
         quoted(&show_duration(*d))
     });
@@ -52,6 +51,8 @@ fn peer(section: Section, context: &Context, site: Option<&Site>) -> Option<Peer
     let unison = section.or("unison", "unison".into(), values::program, quoted);
     let rsync = section.or("rsync", "rsync".into(), values::program, quoted);
     let truth = section.or("truth", true, values::boolean, bool::to_string);
+    // Tables of their own, so behind all that is the peer's: in this order a policy is shown.
+    let logs = logs(&section, context, site);
     section.close();
     Some(Peer {
         name: name?,
