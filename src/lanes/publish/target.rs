@@ -3,6 +3,7 @@
 //! Invariant: an [`Opened`] in which `locked` is true holds the target's lock until it is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,27 @@ use crate::tool::{facts, publish_scripts as scripts, remote};
 pub struct Opened {
     pub link: Link,
     pub agent: Agent,
+    pub told: Told,
+}
+
+impl Deref for Opened {
+    type Target = Told;
+
+    fn deref(&self) -> &Told {
+        &self.told
+    }
+}
+
+impl DerefMut for Opened {
+    fn deref_mut(&mut self) -> &mut Told {
+        &mut self.told
+    }
+}
+
+/// What a target said of itself, parsed.
+///
+/// Invariant: what it is stands before the list of what lies in it, so that no name in there can speak for it.
+pub struct Told {
     /// Absolute, links resolved; `None` when the target's directory does not exist.
     pub root: Option<String>,
     pub home: String,
@@ -124,72 +146,78 @@ pub fn open(
             other => break other?,
         }
     };
-    parse(link, agent, &body, known_bytes).ok_or_else(|| {
+    let told = Told::parse(&body, agent.nonce(), known_bytes).ok_or_else(|| {
         LinkError::failed(
             format!("the answer of {} was cut or garbled", target.name),
             "run it again",
         )
+    })?;
+    Ok(Opened {
+        link: link.clone(),
+        agent,
+        told,
     })
 }
 
-fn parse(link: &Link, agent: Agent, body: &[u8], known: Vec<u8>) -> Option<Opened> {
-    let get = |key| remote::value(body, key).map(str::to_owned);
-    let nonce = agent.nonce().to_owned();
-    let part = |from: &str, to: &str| -> Vec<Vec<u8>> {
-        let (from, to) = (format!("{nonce} {from}\n"), format!("\n{nonce} {to}\n"));
-        let mut out = Vec::new();
-        let mut rest = body;
-        while let Some(at) = remote::find(rest, from.as_bytes()) {
-            rest = &rest[at + from.len()..];
-            let Some(end) = remote::find(rest, to.as_bytes()) else {
-                break;
-            };
-            out.push(rest[..end].to_vec());
-            rest = &rest[end..];
-        }
-        out
-    };
-    let base_bytes = get("base").map(|_| part("MANIFEST", "MANIFESTED").pop().unwrap_or(known));
-    let swept = match remote::find(body, format!("{nonce} SWEEP ").as_bytes()) {
-        Some(_) => facts::parse_sweep(body, &nonce)?,
-        None => facts::Facts::default(),
-    };
-    let holder = remote::values(body, "holder")
-        .map(str::to_owned)
-        .collect::<Vec<_>>()
-        .join(", ");
-    Some(Opened {
-        root: get("root"),
-        home: get("home").unwrap_or_default(),
-        rsync: get("rsync").unwrap_or_default(),
-        sha: remote::value(body, "sha") != Some("none"),
-        style: get("stat").unwrap_or_default(),
-        free: remote::value(body, "space")
-            .and_then(|v| v.parse::<u64>().ok())
-            .map(|k| k.saturating_mul(1024)),
-        bad: get("bad"),
-        usable: remote::value(body, "usable").is_some(),
-        ours: remote::value(body, "ours").is_some(),
-        locked: remote::value(body, "lock").is_some(),
-        holder: Some(holder).filter(|h| !h.is_empty()),
-        strangers: remote::value(body, "strangers")
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(0),
-        rev: get("rev").map(|r| crate::model::text::neutral(&r)),
-        release: get("release"),
-        base: base_bytes.and_then(|b| Some((Manifest::parse(&b)?, b))),
-        pending: part("PENDING", "PENDED")
-            .iter()
-            .filter_map(|b| Manifest::parse(b))
-            .collect(),
-        stats: swept.stats.into_iter().collect(),
-        unreadable: swept.unreadable,
-        swept_at: remote::value(body, "swept")
-            .and_then(|v| facts::seconds(v.as_bytes()))
-            .unwrap_or(0),
-        link: link.clone(),
-        agent,
-    })
+impl Told {
+    /// `known` is the list of what was published there, as this machine remembers it.
+    pub fn parse(body: &[u8], nonce: &str, known: Vec<u8>) -> Option<Self> {
+        let list = remote::find(body, format!("{nonce} SWEEP ").as_bytes());
+        let (head, list) = body.split_at(list.unwrap_or(body.len()));
+        let get = |key| remote::value(head, key).map(str::to_owned);
+        let part = |from: &str, to: &str| -> Vec<&[u8]> {
+            let (from, to) = (format!("{nonce} {from}\n"), format!("\n{nonce} {to}\n"));
+            let mut out = Vec::new();
+            let mut rest = head;
+            while let Some(at) = remote::find(rest, from.as_bytes()) {
+                rest = &rest[at + from.len()..];
+                let Some(end) = remote::find(rest, to.as_bytes()) else {
+                    break;
+                };
+                out.push(&rest[..end]);
+                rest = &rest[end..];
+            }
+            out
+        };
+        let base_bytes = get("base").map(|_| {
+            let told = part("MANIFEST", "MANIFESTED").pop();
+            told.map_or(known, <[u8]>::to_vec)
+        });
+        let swept = match list.is_empty() {
+            false => facts::parse_sweep(list, nonce)?,
+            true => facts::Facts::default(),
+        };
+        let holder = remote::values(head, "holder")
+            .collect::<Vec<_>>()
+            .join(", ");
+        let number = |key| remote::value(head, key).and_then(|v| v.parse::<u64>().ok());
+        Some(Self {
+            root: get("root"),
+            home: get("home").unwrap_or_default(),
+            rsync: get("rsync").unwrap_or_default(),
+            sha: remote::value(head, "sha") != Some("none"),
+            style: get("stat").unwrap_or_default(),
+            free: number("space").map(|k| k.saturating_mul(1024)),
+            bad: get("bad"),
+            usable: remote::value(head, "usable").is_some(),
+            ours: remote::value(head, "ours").is_some(),
+            locked: remote::value(head, "lock").is_some(),
+            holder: Some(holder).filter(|h| !h.is_empty()),
+            strangers: number("strangers").unwrap_or(0),
+            rev: get("rev").map(|r| crate::model::text::neutral(&r)),
+            release: get("release"),
+            base: base_bytes.and_then(|b| Some((Manifest::parse(&b)?, b))),
+            pending: part("PENDING", "PENDED")
+                .into_iter()
+                .filter_map(Manifest::parse)
+                .collect(),
+            stats: swept.stats.into_iter().collect(),
+            unreadable: swept.unreadable,
+            swept_at: remote::value(head, "swept")
+                .and_then(|v| facts::seconds(v.as_bytes()))
+                .unwrap_or(0),
+        })
+    }
 }
 
 pub fn digest(bytes: &[u8]) -> String {
@@ -288,5 +316,28 @@ pub fn remember(policy: &Policy, target: &Target, index: &Index, list: Option<&[
     }
     if let Some(list) = list {
         let _ = files::write_atomic(&dir.join("list"), list, files::Sync::Later);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_in_a_target_speaks_for_it() {
+        let list = |name: &str| {
+            format!(
+                "root /t\nstat gnu\nN SWEEP gnu\nf\x005\x001.5\x002.5\x0042\x00644\x00./{name}\x00\x00\0\nN SWEPT 0\n\0\n"
+            )
+        };
+        let told = |name: &str| Told::parse(list(name).as_bytes(), "N", b"".into()).unwrap();
+        let forged = told(
+            "x\nours 1\nlock held\nrev abc\nbase 1\nbad it is\nrelease r\nholder h\nstrangers 9\ny",
+        );
+        assert_eq!(forged.stats.len(), 1);
+        assert!(!forged.ours && !forged.locked && forged.strangers == 0);
+        let words = [forged.rev, forged.bad, forged.release, forged.holder];
+        assert_eq!(words, [const { None }; 4]);
+        assert!(forged.base.is_none());
     }
 }
