@@ -175,7 +175,8 @@ impl Held {
         self.must_be_open(&record.run)?;
         record.complete = true;
         record.previous = self.head.last.digest.clone();
-        record.sequence = self.head.last.count + 1;
+        // A head that somebody damaged may be at its end; that it lies, `verify` tells.
+        record.sequence = self.head.last.count.saturating_add(1);
         let bytes = record.document().into_bytes();
         let mark = Mark {
             digest: digest(&bytes),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::chain::{Held, digest, read_link, runs_by_name};
+use super::chain::{Held, Mark, digest, read_link, runs_by_name};
 use super::store::{AuditError, Result, Store};
 use crate::model::text::neutral;
 
@@ -17,6 +17,8 @@ pub enum ChainFault {
     Altered { run: String },
     /// No record stands at this place of the chain (its run, when known).
     Removed { place: u64, run: Option<String> },
+    /// No record stands at any of these places, which are many.
+    Stretch { from: u64, to: u64 },
     /// A record of a run that is open, or was when it died, is gone.
     OpenRemoved { run: String },
     /// The file cannot be read as a record at all.
@@ -42,6 +44,7 @@ impl fmt::Display for ChainFault {
                 run: Some(run),
             } => write!(f, "removed: {} (record {place})", neutral(run)),
             Self::Removed { place, run: None } => write!(f, "removed: record {place}"),
+            Self::Stretch { from, to } => write!(f, "removed: records {from} to {to}"),
             Self::OpenRemoved { run } => write!(f, "removed: {} (never closed)", neutral(run)),
             Self::Damaged { run, why } => write!(f, "damaged: {}: {}", neutral(run), neutral(why)),
             Self::Reordered { file, run } => {
@@ -172,13 +175,18 @@ fn walk(held: &Held, found: &mut ByPlace, faults: &mut Vec<ChainFault>) {
     // What the record at this place must digest to, as far as that is known, and whether that word is good.
     let mut expected = Some(last.digest.clone());
     let mut vouched = true;
-    for place in (checkpoint.count + 1..=last.count).rev() {
+    let mut left = last.count;
+    while left > checkpoint.count {
+        let place = left;
         let Some(mut here) = found.remove(&place) else {
-            let run = (place == last.count).then(|| last.run.clone());
-            faults.push(ChainFault::Removed { place, run });
+            // The head may claim any number of them.
+            let before = found.range(..place).next_back();
+            left = before.map_or(checkpoint.count, |(there, _)| *there.max(&checkpoint.count));
+            missing(left + 1, place, last, faults);
             expected = None;
             continue;
         };
+        left -= 1;
         let right = here
             .iter()
             .position(|f| Some(&f.digest) == expected.as_ref());
@@ -204,6 +212,21 @@ fn walk(held: &Held, found: &mut ByPlace, faults: &mut Vec<ChainFault>) {
         let count = checkpoint.count;
         faults.push(ChainFault::Checkpoint { count });
     }
+}
+
+/// So many holes in a row are told one by one.
+const HOLES: u64 = 100;
+
+/// Tells that nothing stands at the places `from` to `to`.
+fn missing(from: u64, to: u64, last: &Mark, faults: &mut Vec<ChainFault>) {
+    if to - from >= HOLES {
+        faults.push(ChainFault::Stretch { from, to });
+        return;
+    }
+    faults.extend((from..=to).rev().map(|place| ChainFault::Removed {
+        place,
+        run: (place == last.count).then(|| last.run.clone()),
+    }));
 }
 
 #[cfg(test)]
@@ -251,6 +274,23 @@ mod tests {
                 "{faults:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_head_that_claims_records_without_number_is_answered_at_once() {
+        let (_tmp, store, _) = three();
+        let head = store.runs().join(".head");
+        let text = fs::read_to_string(&head).unwrap();
+        let most = u64::MAX;
+        fs::write(
+            &head,
+            text.replacen("\"count\":3", &format!("\"count\":{most}"), 1),
+        )
+        .unwrap();
+        let faults = store.verify().unwrap().faults;
+        assert_eq!(faults[0], ChainFault::Stretch { from: 4, to: most });
+        // Nor does a place that no record can follow end the next run.
+        store.closed(record(4));
     }
 
     #[test]
