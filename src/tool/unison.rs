@@ -58,21 +58,23 @@ pub fn parse_prompt<V>(heard: &[u8], asked: &HashMap<Vec<u8>, V>) -> Prompt {
     let Some(text) = text.strip_suffix(b"  ") else {
         return Prompt::NotYet;
     };
-    let mut starts: Vec<usize> = vec![0];
-    starts.extend(
-        text.iter()
-            .enumerate()
-            .filter(|(_, b)| **b == b'\n')
-            .map(|(i, _)| i + 1),
-    );
-    let items: Vec<Shown> = starts.iter().filter_map(|s| item(&text[*s..])).collect();
+    let text = &text[text.len().saturating_sub(26 + LONGEST)..];
+    let breaks = text.iter().enumerate().filter(|(_, b)| **b == b'\n');
+    let starts = std::iter::once(0).chain(breaks.map(|(i, _)| i + 1));
+    let items = starts.filter_map(|s| item(&text[s..]));
     // The longest that was asked for; a name with a line break in it must not pass for the name behind the break.
-    let found = items
-        .iter()
-        .find(|i| asked.contains_key(&i.path))
-        .or(items.last());
-    found.cloned().map_or(Prompt::NotYet, Prompt::Item)
+    let mut last = None;
+    for item in items {
+        if asked.contains_key(&item.path) {
+            return Prompt::Item(item);
+        }
+        last = Some(item);
+    }
+    last.map_or(Prompt::NotYet, Prompt::Item)
 }
+
+/// No system takes a longer path, so nothing longer is one.
+const LONGEST: usize = 4096;
 
 fn item(line: &[u8]) -> Option<Shown> {
     let head = line.get(..26)?;
@@ -171,6 +173,7 @@ pub fn finished(stderr: &[u8]) -> HashSet<Vec<u8>> {
             close(&mut Some(text.clone()));
             text.push(b'\n');
             text.extend_from_slice(more);
+            entry = entry.filter(|text| text.len() < 2 * LONGEST);
         }
     }
     close(&mut entry);
@@ -306,6 +309,20 @@ mod tests {
         assert_eq!(paths(&["d/*", "d/x", "d/y/z", "dx"]), ["d", "dx"]);
         assert_eq!(paths(&["d/*", "d/y/*"]), ["d"]);
         assert_eq!(paths(&["*", "x"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn words_without_end_are_no_path() {
+        // Each line could be the end of a path: kept for ever, they would be kept as often as there are lines.
+        let words = [&b"[END] Deleting a\n"[..], &b"\n".repeat(1 << 18)].concat();
+        let kept: usize = finished(&words).iter().map(Vec::len).sum();
+        assert!(kept < 64 << 20, "{kept}");
+        let name = vec![b'x'; LONGEST];
+        let long = [b"changed  ====> changed    ", name.as_slice(), b"  [f] "].concat();
+        let Prompt::Item(shown) = parse_prompt(&long, &asked(&[])) else {
+            panic!()
+        };
+        assert_eq!(shown.path, name);
     }
 
     fn asked(paths: &[&str]) -> HashMap<Vec<u8>, ()> {
