@@ -116,19 +116,18 @@ pub fn write_entry(out: &mut Vec<u8>, path: &RelPath, entry: &Entry) {
 /// Reads the rest of a line whose first field was `kind`.
 pub fn entry<'a>(kind: &[u8], f: &mut impl Iterator<Item = &'a [u8]>) -> Option<(RelPath, Entry)> {
     let text = |b: &'a [u8]| std::str::from_utf8(b).ok();
-    let octal = |b| u32::from_str_radix(text(b)?, 8).ok();
     let entry = match kind {
         b"f" => {
             let hash = text(f.next()?)?.into();
             Entry::File(File {
                 hash,
                 size: number::unsigned(f.next()?)?,
-                mode: octal(f.next()?)?,
+                mode: number::octal(f.next()?)?,
                 mtime_ns: number::signed(f.next()?)?,
             })
         }
         b"d" => Entry::Dir {
-            mode: octal(f.next()?)?,
+            mode: number::octal(f.next()?)?,
         },
         b"l" => Entry::Link {
             target: unescape(f.next()?)?,

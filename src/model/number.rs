@@ -18,6 +18,15 @@ pub fn unsigned(bytes: &[u8]) -> Option<u64> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
+/// Permission bits.
+pub fn octal(bytes: &[u8]) -> Option<u32> {
+    let is_digit = |b: &u8| (b'0'..=b'7').contains(b);
+    if bytes.is_empty() || !bytes.iter().all(is_digit) {
+        return None;
+    }
+    u32::from_str_radix(std::str::from_utf8(bytes).ok()?, 8).ok()
+}
+
 /// Nanoseconds, mostly: wide, because some disks hold times that no 64 bits of them reach.
 pub fn signed(bytes: &[u8]) -> Option<i128> {
     let (minus, digits) = match bytes.strip_prefix(b"-") {
@@ -47,6 +56,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_sign_is_no_digit() {
+        for signed in [&b"+644"[..], b"-644", b"+", b""] {
+            assert_eq!((octal(signed), unsigned(signed)), (None, None));
+        }
+        assert_eq!((octal(b"0644"), octal(b"648")), (Some(0o644), None));
+    }
+
     proptest! {
         #[test]
         fn what_is_read_is_what_was_written(n in any::<i128>(), small in any::<u32>(), u in any::<u64>()) {
@@ -64,6 +81,7 @@ mod tests {
             let text = std::str::from_utf8(&bytes).ok().filter(|t| !t.starts_with('+'));
             prop_assert_eq!(unsigned(&bytes), text.and_then(|t| t.parse().ok()));
             prop_assert_eq!(signed(&bytes), text.and_then(|t| t.parse().ok()));
+            prop_assert_eq!(octal(&bytes), text.and_then(|t| u32::from_str_radix(t, 8).ok()));
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::entry::ContentHash;
-use crate::model::number::{signed, unsigned};
+use crate::model::number::{octal, signed, unsigned};
 use crate::model::path::RelPath;
 use crate::model::thread::joined;
 use crate::model::tree::{Stat, What};
@@ -38,19 +38,23 @@ pub fn parse_sweep(body: &[u8], nonce: &str) -> Option<Facts> {
     }
     let tail = &rest[stop + mark.len()..];
     let tail = &tail[tail.iter().position(|b| *b == b'\n')? + 1..];
-    for name in tail.split(|b| *b == 0) {
-        if name.starts_with(b".") {
-            facts.unreadable.push(below(name)?);
+    // An empty name ends them: what follows is of another list, and without it the rest is missing.
+    let mut names = tail.split(|b| *b == 0);
+    loop {
+        match names.next()? {
+            b"" => break,
+            name => facts.unreadable.push(below(name)?),
         }
     }
-    Some(facts)
+    names.next()?.starts_with(b"\n").then_some(facts)
 }
 
 /// The bytes of a GNU list without what differs from run to run, when nothing was unreadable and nothing is missing.
 pub fn complete_list<'a>(sweep: &'a [u8], nonce: &str) -> Option<&'a [u8]> {
     let rest = sweep.strip_prefix(format!("{nonce} SWEEP gnu\n").as_bytes())?;
     let list = rest.strip_suffix(format!("\0\n{nonce} SWEPT 0\n\0\n").as_bytes())?;
-    (!list.is_empty()).then_some(list)
+    let is_one = find(list, format!("\0\n{nonce} SWEPT ").as_bytes()).is_none();
+    (is_one && !list.is_empty()).then_some(list)
 }
 
 fn below(name: &[u8]) -> Option<RelPath> {
@@ -111,7 +115,7 @@ fn sorted(records: &[[&[u8]; 8]]) -> Option<Vec<(RelPath, Stat)>> {
             mtime_ns: seconds(f[2])?,
             ctime_ns: seconds(f[3])?,
             ino: unsigned(f[4])?,
-            mode: u32::from_str_radix(std::str::from_utf8(f[5]).ok()?, 8).ok()? & 0o777,
+            mode: octal(f[5])? & 0o777,
         };
         let parent = f[6].iter().rposition(|b| *b == b'/').map(|i| &f[6][..i]);
         match runs.last_mut().filter(|_| parent == dir) {
@@ -151,6 +155,9 @@ fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
         let target = &names[cut + nonce.len()..];
         // BSD stat ends each record with a line break and shows a link's target behind an arrow.
         let target = target.strip_suffix(b"\n").unwrap_or(target);
+        if target.contains(&0) {
+            return None;
+        }
         let what = match kind {
             b"Regular File" => What::File,
             b"Directory" => What::Dir,
@@ -165,7 +172,7 @@ fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
                 mtime_ns: seconds(mtime)?,
                 ctime_ns: seconds(ctime)?,
                 ino: unsigned(ino)?,
-                mode: u32::from_str_radix(std::str::from_utf8(mode).ok()?, 8).ok()? & 0o777,
+                mode: octal(mode)? & 0o777,
             },
         ));
     }
@@ -225,7 +232,8 @@ pub fn parse_hashes_in_order(body: &[u8], names: &[RelPath]) -> BTreeMap<RelPath
         .collect()
 }
 
-fn hex64(bytes: &[u8]) -> Option<ContentHash> {
+/// A sha256 as its programs write it.
+pub fn hex64(bytes: &[u8]) -> Option<ContentHash> {
     let sound = bytes.len() == 64 && bytes.iter().all(u8::is_ascii_hexdigit);
     sound.then(|| String::from_utf8_lossy(bytes).to_ascii_lowercase().into())
 }
@@ -284,6 +292,8 @@ mod tests {
         assert!(complete_list(GNU, "N").unwrap().starts_with(b"f\x005"));
         let unread = b"N SWEEP gnu\nd\0\0\nN SWEPT 1\n./locked\0\0\n";
         assert_eq!(complete_list(unread, "N"), None);
+        let twice = [unread, &b"\0\nN SWEPT 0\n\0\n"[..]].concat();
+        assert_eq!(complete_list(&twice, "N"), None);
         assert_eq!(complete_list(&GNU[..GNU.len() - 1], "N"), None);
         assert_eq!(
             complete_list(b"N SWEEP gnu\n\0\nN SWEPT 0\n\0\n", "N"),
@@ -299,11 +309,36 @@ mod tests {
     }
 
     #[test]
+    fn names_that_could_not_be_read_end_where_their_list_ends() {
+        // Of several lists in one answer, each is read by itself, whatever the targets of links in the next one are.
+        let next = b"N-1 SWEEP gnu\nl\x003\x001.0\x001.0\x0043\x00777\x00./ln\x00../x\x00\0\nN-1 SWEPT 0\n\0\n";
+        let body = [&b"N SWEEP gnu\n\0\nN SWEPT 1\n./locked\0\0\n"[..], next].concat();
+        let facts = parse_sweep(&body, "N").unwrap();
+        assert_eq!(facts.unreadable, [RelPath::new("locked").unwrap()]);
+        for cut in [
+            &b"./lock"[..],
+            b"./locked\0",
+            b"./locked\0\0",
+            b"locked\0\0\n",
+            b"",
+        ] {
+            let body = [&b"N SWEEP gnu\n\0\nN SWEPT 1\n"[..], cut].concat();
+            assert_eq!(parse_sweep(&body, "N"), None, "{cut:?}");
+        }
+    }
+
+    #[test]
     fn bsd_records_are_framed_by_the_nonce() {
         let body = b"N SWEEP bsd\n\nN|Regular File|5|1700000000.123456789|1700000001.5|42|644|./a\n|bN\n\nN|Symbolic Link|3|1.0|1.0|43|755|./lnN -> t\n\0\nN SWEPT 0\n\0\n";
         let facts = parse_sweep(body, "N").unwrap();
         assert_eq!(at(&facts, "a\n|b").size, 5);
         assert_eq!(at(&facts, "ln").what, What::Link(b"t".to_vec()));
+    }
+
+    #[test]
+    fn a_bsd_list_of_which_a_piece_is_missing_is_an_error() {
+        let body = b"N SWEEP bsd\n\nN|Symbolic Link|3|1.0|1.0|43|755|./lnN -> t\n\0./x\n\0\nN SWEPT 0\n\0\n";
+        assert_eq!(parse_sweep(body, "N"), None);
     }
 
     #[test]

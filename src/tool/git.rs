@@ -195,7 +195,7 @@ pub fn parse_list(bytes: &[u8]) -> Option<Vec<Item>> {
                 ItemKind::Submodule => 0,
                 _ => size.parse().ok()?,
             },
-            path: RelPath::new(&entry[tab + 1..])?,
+            path: RelPath::new(&entry[tab + 1..]).filter(|p| !p.is_root())?,
         });
     }
     Some(items)
@@ -212,8 +212,8 @@ pub fn parse_contents<'a>(mut bytes: &'a [u8], wanted: &[&Item]) -> Option<Vec<&
             (object, "blob", size) if object == item.object => size.parse().ok()?,
             _ => return None,
         };
-        let body = bytes.get(line + 1..line + 1 + size)?;
-        bytes = bytes.get(line + 2 + size..)?;
+        let body = bytes[line + 1..].get(..size)?;
+        bytes = bytes[line + 1 + size..].strip_prefix(b"\n")?;
         out.push(body);
     }
     Some(out)
@@ -250,6 +250,21 @@ mod tests {
             [&b"a\nb"[..], b""]
         );
         assert!(parse_contents(format!("{H} missing\n").as_bytes(), &wanted).is_none());
+    }
+
+    #[test]
+    fn a_size_that_nothing_has_is_an_error() {
+        let items = parse_list(format!("100644 blob {H} 3\ta\0").as_bytes()).unwrap();
+        for answer in [
+            format!("{H} blob {}\na\n", usize::MAX),
+            format!("{H} blob 1\nabc\n"),
+        ] {
+            assert!(
+                parse_contents(answer.as_bytes(), &[&items[0]]).is_none(),
+                "{answer}"
+            );
+        }
+        assert!(parse_list(format!("100644 blob {H} 3\t\0").as_bytes()).is_none());
     }
 
     #[test]

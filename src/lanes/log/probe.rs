@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use crate::host::link::{Link, LinkError};
 use crate::model::log_state::Range;
+use crate::model::number::unsigned;
 use crate::model::path::RelPath;
 use crate::model::tree::{Stat, What};
 use crate::tool::rsync::{Flavour, flavour};
@@ -94,7 +95,8 @@ pub fn ask(
     })
 }
 
-fn parse(body: &[u8], nonce: &str, globs: usize, items: usize) -> Option<Probe> {
+/// Reads the answer to as many globs and files.
+pub fn parse(body: &[u8], nonce: &str, globs: usize, items: usize) -> Option<Probe> {
     // Names of files stand only inside the lists of globs; what comes before and after them is words of ours.
     let last = format!("{nonce}-");
     let list_end = (0..globs)
@@ -123,8 +125,15 @@ fn parse(body: &[u8], nonce: &str, globs: usize, items: usize) -> Option<Probe> 
     for i in 0..globs {
         out.globs.push(members(body, &format!("{last}{i}"))?);
     }
+    // Looked through once, and not again for each of many logs.
+    let mut said: HashMap<&str, Vec<(&str, &str)>> = HashMap::new();
+    for (kind, rest) in words.iter().filter_map(|l| l.split_once(' ')) {
+        if let ("item" | "hash" | "lines", Some((n, words))) = (kind, rest.split_once(' ')) {
+            said.entry(n).or_default().push((kind, words));
+        }
+    }
     for j in 0..items {
-        out.items.push(item(&words, j)?);
+        out.items.push(item(said.get(j.to_string().as_str())?)?);
     }
     Some(out)
 }
@@ -151,10 +160,14 @@ fn members(body: &[u8], frame: &str) -> Option<Members> {
     })
 }
 
-fn item(words: &[&str], j: usize) -> Option<There> {
-    let key = format!("item {j} ");
-    let said = words.iter().find_map(|l| l.strip_prefix(key.as_str()))?;
-    let mut parts = said.split(' ');
+/// What was said of one file: `item`, `hash` and `lines`, each with the words behind its number.
+fn item(said: &[(&str, &str)]) -> Option<There> {
+    let all = |kind| {
+        said.iter()
+            .filter(move |(k, _)| *k == kind)
+            .map(|(_, w)| *w)
+    };
+    let mut parts = all("item").next()?.split(' ');
     Some(match parts.next()? {
         "missing" => There::Missing,
         "link" => There::Not("is a symbolic link, which is never followed"),
@@ -163,22 +176,19 @@ fn item(words: &[&str], j: usize) -> Option<There> {
         "unreadable" => There::Not("may not be read by the user of the connection"),
         "file" => {
             let mut file = File {
-                ino: parts.next()?.parse().ok()?,
-                size: parts.next()?.parse().ok()?,
+                ino: unsigned(parts.next()?.as_bytes())?,
+                size: unsigned(parts.next()?.as_bytes())?,
                 mtime_ns: facts::seconds(parts.next()?.as_bytes())?,
                 ..File::default()
             };
-            let hash = format!("hash {j} ");
-            for line in words.iter().filter_map(|l| l.strip_prefix(hash.as_str())) {
+            for line in all("hash") {
                 let (range, sum) = line.split_once(' ')?;
                 let (o, l) = range.split_once(':')?;
+                let range = (unsigned(o.as_bytes())?, unsigned(l.as_bytes())?);
                 file.hashes
-                    .insert((o.parse().ok()?, l.parse().ok()?), sum.to_owned());
+                    .insert(range, facts::hex64(sum.as_bytes())?.to_string());
             }
-            let lines = format!("lines {j} ");
-            file.lines = words
-                .iter()
-                .find_map(|l| l.strip_prefix(lines.as_str())?.parse().ok());
+            file.lines = all("lines").find_map(|n| n.parse().ok());
             There::File(file)
         }
         _ => There::Not("is not a plain file"),
@@ -206,7 +216,10 @@ mod tests {
 
     #[test]
     fn words_are_read_and_names_cannot_imitate_them() {
-        let body = b"root 1\nmodern rsync  version 3.5.0  protocol version 32 zstd\nN-0 SWEEP gnu\nf\x005\x001.5\x002.5\x0042\x00644\x00./a\nitem 0 missing\n\x00\x00\0\nN-0 SWEPT 0\n\0\nitem 0 file 7 10 3.25\nhash 0 0:10 abc\nlines 0 4\nitem 1 link\n";
+        let body = b"root 1\nmodern rsync  version 3.5.0  protocol version 32 zstd\nN-0 SWEEP gnu\nf\x005\x001.5\x002.5\x0042\x00644\x00./a\nitem 0 missing\n\x00\x00\0\nN-0 SWEPT 0\n\0\nitem 0 file 7 10 3.25\nhash 0 0:10 HASH\nlines 0 4\nitem 1 link\n";
+        let hash = "ab".repeat(32);
+        let body = String::from_utf8_lossy(body).replace("HASH", &hash);
+        let body = body.as_bytes();
         let probe = parse(body, "N", 1, 2).unwrap();
         assert!(probe.has_root && probe.rsync == Some(Flavour::Modern { zstd: true }));
         let Members::All(all) = &probe.globs[0] else {
@@ -220,8 +233,28 @@ mod tests {
             (f.ino, f.size, f.mtime_ns, f.lines),
             (7, 10, 3_250_000_000, Some(4))
         );
-        assert_eq!(f.hashes[&(0, 10)], "abc");
+        assert_eq!(f.hashes[&(0, 10)], hash);
         assert!(matches!(probe.items[1], There::Not(why) if why.contains("link")));
+    }
+
+    #[test]
+    fn what_is_no_hash_is_not_compared_with_one() {
+        for odd in ["", "abc", &"g".repeat(64)] {
+            let body = format!("root 1\nitem 0 file 7 10 3.25\nhash 0 0:10 {odd}\n");
+            assert!(parse(body.as_bytes(), "N", 0, 1).is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_one_directory_does_not_garble_the_list_before() {
+        let list = |n: u8, kind: &str, target: &str| {
+            format!(
+                "N-{n} SWEEP gnu\n{kind}\x005\x001.5\x002.5\x0042\x00644\x00./a\x00{target}\x00\0\nN-{n} SWEPT 0\n\0\n"
+            )
+        };
+        let body = format!("root 1\n{}{}", list(0, "f", ""), list(1, "l", "../a"));
+        let probe = parse(body.as_bytes(), "N", 2, 0).unwrap();
+        assert!(matches!(&probe.globs[0], Members::All(all) if all.len() == 1));
     }
 
     #[test]
