@@ -190,15 +190,20 @@ pub fn pending_bytes(plan: &TruthPlan, driver: Side) -> Vec<u8> {
 pub fn parse_pending(bytes: &[u8]) -> Option<Vec<(RelPath, Option<Entry>)>> {
     let body = bytes.strip_suffix(b"end\n")?;
     let mut out = Vec::new();
-    for line in body.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-        let mut f = line.split(|b| *b == b'\t');
-        let _who = f.next()?;
+    for line in body.split_inclusive(|b| *b == b'\n') {
+        let mut f = line.strip_suffix(b"\n")?.split(|b| *b == b'\t');
+        if !matches!(f.next()?, b"d" | b"o") {
+            return None;
+        }
         match f.next()? {
-            b"-" => out.push((RelPath::new(manifest::unescape(f.next()?)?)?, None)),
+            b"-" => out.push((manifest::path(f.next()?)?, None)),
             kind => {
                 let (p, e) = manifest::entry(kind, &mut f)?;
                 out.push((p, Some(e)));
             }
+        }
+        if f.next().is_some() {
+            return None;
         }
     }
     Some(out)
@@ -333,6 +338,23 @@ mod tests {
             mtime_ns: seconds * 1_000_000_000,
             hash: "h".into(),
         })
+    }
+
+    #[test]
+    fn a_pending_plan_is_read_whole_or_not_at_all() {
+        assert_eq!(parse_pending(b"end\n"), Some(vec![]));
+        let gone = (RelPath::new("a\tb").unwrap(), None);
+        assert_eq!(parse_pending(b"o\t-\ta\\tb\nend\n"), Some(vec![gone]));
+        for bad in [
+            &b""[..],
+            b"o\t-\ta\n",
+            b"o\t-\taend\n",
+            b"x\t-\ta\nend\n",
+            b"o\t-\ta\tb\nend\n",
+            b"\nend\n",
+        ] {
+            assert_eq!(parse_pending(bad), None, "{bad:?}");
+        }
     }
 
     #[test]
