@@ -46,7 +46,7 @@ enum List {
 }
 
 /// What the agent said, parsed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
     pub state: String,
     pub root: Option<String>,
@@ -418,7 +418,8 @@ fn sort_tree(host: &mut Host, rules: &Rules) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn holder(on: &str, body: &[u8]) -> Holder {
+/// Who holds the lock that was refused.
+pub fn holder(on: &str, body: &[u8]) -> Holder {
     let field = |key: &str| {
         remote::values(body, "holder")
             .find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
@@ -447,7 +448,7 @@ fn held(line: &str) -> Option<Held> {
     })
 }
 
-fn parse_said(body: &[u8]) -> Said {
+pub fn parse_said(body: &[u8]) -> Said {
     let get = |key| remote::value(body, key).map(str::to_owned);
     let kib = |key| remote::value(body, key).and_then(|v| v.parse::<u64>().ok());
     let mut missing = Vec::new();
