@@ -57,6 +57,20 @@ pub struct Head {
     pub broken: Vec<String>,
 }
 
+impl Head {
+    /// Every run that it names.
+    fn runs(&self) -> impl Iterator<Item = &str> {
+        let marks = [Some(&self.last), self.next.as_ref(), Some(&self.checkpoint)];
+        // Before the first record, and where a checkpoint had to be guessed, a mark names none.
+        let marked = marks.into_iter().flatten().map(|m| &m.run);
+        let listed = self.open.iter().chain(&self.removing);
+        marked
+            .filter(|r| !r.is_empty())
+            .chain(listed)
+            .map(String::as_str)
+    }
+}
+
 /// What of a record the chain is made of. Reading it does not need the lanes.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Link {
@@ -82,6 +96,12 @@ pub fn digest(bytes: &[u8]) -> String {
 /// Where the record of a run lies.
 pub fn record_path(runs: &Path, run: &str) -> PathBuf {
     runs.join(format!("{run}.json"))
+}
+
+/// Whether a run may be called so: what it is called becomes the name of a file.
+pub fn is_name(run: &str) -> bool {
+    let sound = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    !run.is_empty() && run.bytes().all(sound)
 }
 
 /// The run of each record file, oldest name first (whatever else lies there is not ours to judge).
@@ -216,6 +236,8 @@ fn read_head(runs: &Path) -> Result<std::result::Result<Option<Head>, String>> {
         Err(e) => return Err(e.into()),
     };
     Ok(match super::store::parse::<Head>(HEAD, &bytes) {
+        // What it names is read, written and removed: it may name nothing that lies elsewhere.
+        Ok(head) if !head.runs().all(is_name) => Err("it names a run that is none".into()),
         Ok(head) => Ok(Some(head)),
         // A newer program wrote it: going on without it would tear its chain.
         Err(e @ AuditError::Newer { .. }) => return Err(e),
@@ -228,7 +250,7 @@ fn read_head(runs: &Path) -> Result<std::result::Result<Option<Head>, String>> {
 fn rebuild(runs: &Path, what: &str) -> Result<(Head, Option<String>)> {
     let mut head = Head::default();
     let mut first: Option<Link> = None;
-    for run in runs_by_name(runs)? {
+    for run in runs_by_name(runs)?.into_iter().filter(|r| is_name(r)) {
         let Ok((bytes, link)) = read_link(runs, &run) else {
             continue;
         };
@@ -307,6 +329,50 @@ mod tests {
         store.mark_dead(&|_| false).unwrap();
         let verdict = store.verify().unwrap();
         assert_eq!((verdict.records, verdict.faults), (2, vec![]));
+    }
+
+    #[test]
+    fn a_head_that_names_files_elsewhere_is_not_followed() {
+        let (tmp, store) = store();
+        store.closed(record(1));
+        let victim = tmp.path().join("victim.json");
+        let sound: Head =
+            serde_json::from_slice(&std::fs::read(store.runs().join(HEAD)).unwrap()).unwrap();
+        let elsewhere = || tmp.path().join("victim").to_str().unwrap().to_owned();
+        let forged = [
+            Head {
+                removing: vec![elsewhere()],
+                ..sound.clone()
+            },
+            Head {
+                open: vec![elsewhere()],
+                ..sound
+            },
+        ];
+        for head in forged {
+            let mut open = record(2);
+            (open.run, open.complete) = (elsewhere(), false);
+            std::fs::write(&victim, open.document()).unwrap();
+            std::fs::write(store.runs().join(HEAD), serde_json::to_vec(&head).unwrap()).unwrap();
+            store
+                .prune(std::time::Duration::ZERO, chrono::DateTime::UNIX_EPOCH, &[])
+                .unwrap();
+            store.mark_dead(&|_| false).unwrap();
+            assert_eq!(std::fs::read_to_string(&victim).unwrap(), open.document());
+            let faults = store.verify().unwrap().faults;
+            assert!(
+                faults[0].to_string().contains("a run that is none"),
+                "{faults:?}"
+            );
+        }
+        // A record under a name that none may have does not come to stand in the new head.
+        let mut odd = record(3);
+        (odd.run, odd.complete) = ("a b".into(), false);
+        std::fs::write(store.runs().join("a b.json"), odd.document()).unwrap();
+        std::fs::remove_file(store.runs().join(HEAD)).unwrap();
+        store.mark_dead(&|_| false).unwrap();
+        store.closed(record(4));
+        assert_eq!(store.verify().unwrap().faults.len(), 1);
     }
 
     #[test]

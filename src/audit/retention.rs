@@ -78,12 +78,12 @@ impl Store {
         let mut old = self.older(keep, now)?;
         let mut going: Vec<Old> = Vec::new();
         let mut before = checkpoint.digest.clone();
-        for place in checkpoint.count + 1..=last.count {
+        for place in checkpoint.count.saturating_add(1)..=last.count {
             let Some(here) = old.remove(&place) else {
                 break;
             };
             // The word of the one after it, or of the head, that these are the bytes that were closed.
-            let vouched = match old.get(&(place + 1)) {
+            let vouched = match old.get(&place.saturating_add(1)) {
                 Some(after) => after.previous == here.mark.digest,
                 None => place == last.count && last.digest == here.mark.digest,
             };

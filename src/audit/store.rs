@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::chain::{Head, Held, Link, record_path, runs_by_name};
+use super::chain::{Head, Held, Link, is_name, record_path, runs_by_name};
 use super::human;
 use crate::host::clock;
 use crate::host::files::{self, FileError, Sync};
@@ -168,8 +168,7 @@ impl Store {
 
     /// Writes the record as incomplete, to the disk, before the first effect.
     pub fn begin(&self, mut record: Record) -> Result<OpenRun> {
-        let sound = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if record.run.is_empty() || !record.run.chars().all(sound) {
+        if !is_name(&record.run) {
             return Err(AuditError::Name { run: record.run });
         }
         unfinished(&mut record);
@@ -202,7 +201,7 @@ impl Store {
                 let bytes = files::read_bounded(&record_path(&self.runs, &run), MAX_FRESH)?;
                 parse(&run, &bytes)
             };
-            if !candidates.contains(&run) && fresh().is_ok_and(|l| !l.complete) {
+            if is_name(&run) && !candidates.contains(&run) && fresh().is_ok_and(|l| !l.complete) {
                 candidates.push(run);
             }
         }
