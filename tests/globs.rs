@@ -14,70 +14,10 @@ use ubos_sync::model::glob::{Glob, literal_regex};
 use ubos_sync::model::path::RelPath;
 use ubos_sync::model::rules::{Never, Rules, Spec, Verdict, What};
 
-/// Reads a unison `Regex` as unison's own parser does and writes it for the regex crate.
-fn as_rust_regex(pattern: &[u8]) -> regex::bytes::Regex {
-    let mut out = String::from("(?s-u)\\A(?:");
-    let mut at = 0;
-    while at < pattern.len() {
-        let byte = pattern[at];
-        at += 1;
-        match byte {
-            b'(' | b')' | b'|' | b'*' | b'+' | b'?' | b'.' => out.push(byte as char),
-            b'[' => at = class(pattern, at, &mut out),
-            b'\\' => {
-                assert!(
-                    b"|()*+?[.^${\\".contains(&pattern[at]),
-                    "unison refuses this escape"
-                );
-                push_byte(pattern[at], &mut out);
-                at += 1;
-            }
-            b'^' | b'$' | b'{' => panic!("special and not escaped: {}", byte as char),
-            byte => push_byte(byte, &mut out),
-        }
-    }
-    out.push_str(")\\z");
-    regex::bytes::Regex::new(&out).expect("translated pattern")
-}
+#[path = "../fuzz/src/unison_regex.rs"]
+mod unison_regex;
 
-/// Brackets: no escapes; `]` first and `-` last are themselves; `[.`, `[:`, `[=` are refused.
-fn class(pattern: &[u8], mut at: usize, out: &mut String) -> usize {
-    out.push('[');
-    if pattern[at] == b'^' {
-        out.push('^');
-        at += 1;
-    }
-    let mut is_first = true;
-    loop {
-        let low = pattern[at];
-        at += 1;
-        if low == b']' && !is_first {
-            break;
-        }
-        assert!(
-            low != b'[' || !b".:=".contains(&pattern[at]),
-            "unison refuses this class"
-        );
-        is_first = false;
-        push_byte(low, out);
-        if pattern[at] == b'-' {
-            if pattern[at + 1] == b']' {
-                push_byte(b'-', out);
-                at += 2;
-                break;
-            }
-            out.push('-');
-            push_byte(pattern[at + 1], out);
-            at += 2;
-        }
-    }
-    out.push(']');
-    at
-}
-
-fn push_byte(byte: u8, out: &mut String) {
-    out.push_str(&format!("\\x{byte:02x}"));
-}
+use unison_regex::as_rust_regex;
 
 /// Names made of what breaks such tools: blanks, dots, every special character, newlines, bytes
 /// that are not UTF-8. Few characters, so that patterns have something to match.
