@@ -341,6 +341,8 @@ impl Lab {
             .env("USER", user_name())
             .env("LOGNAME", user_name())
             .env("UBOS_LAB", &self.root)
+            // `make coverage`: where a process is to leave what it counted.
+            .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|at| ("LLVM_PROFILE_FILE", at)))
             .current_dir(self.home(side))
             .stdin(Stdio::null());
         command
