@@ -1,71 +1,15 @@
 //! A disk that is full, on either host, under the tree or under the state directory, while a run keeps, applies or puts back.
 #![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
-#![allow(clippy::print_stderr, reason = "a test that cannot run says so")]
 
 mod lab;
 mod pair;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use lab::{Lab, Side};
+use lab::{Disk, Lab, Side};
 use pair::{BALAUR, MAC, S, T, said};
-
-/// A small disk at a directory, until it is dropped.
-struct Disk {
-    at: PathBuf,
-}
-
-impl Disk {
-    /// `None` where nothing can be mounted. What lies there comes along.
-    fn under(at: &Path) -> Option<Disk> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: only root may mount a small disk");
-            return None;
-        }
-        let kept = at.with_extension("kept");
-        fs::create_dir_all(at).unwrap();
-        fs::rename(at, &kept).unwrap();
-        fs::create_dir(at).unwrap();
-        let run = |program: &str, args: &[&str]| {
-            let mut command = Command::new(program);
-            command.args(args).arg(at);
-            command.status().is_ok_and(|s| s.success())
-        };
-        let is_mounted = run("mount", &["-t", "tmpfs", "-o", "size=6m", "tmpfs"]);
-        let from = format!("{}/.", kept.display());
-        assert!(run("cp", &["-a", &from]));
-        let disk = Disk { at: at.to_owned() };
-        if !is_mounted {
-            eprintln!("skipped: no tmpfs can be mounted here");
-        }
-        is_mounted.then_some(disk)
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.at.join("ballast_state.json")
-    }
-
-    /// Leaves so many bytes free.
-    fn fill(&self, left: u64) {
-        let fs_now = rustix::fs::statvfs(&self.at).unwrap();
-        let free = fs_now.f_bavail * fs_now.f_frsize;
-        let bytes = usize::try_from(free.saturating_sub(left)).unwrap();
-        fs::write(self.ballast(), vec![b'b'; bytes]).unwrap();
-    }
-
-    fn empty(&self) {
-        fs::remove_file(self.ballast()).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
-    }
-}
 
 fn text(name: &str, version: u32, kib: usize) -> String {
     format!("{name} {version}\n").repeat(kib * 1024 / (name.len() + 3))

@@ -77,25 +77,7 @@ impl Fleet {
     }
 
     pub fn git(&self, args: &[&str]) -> String {
-        let mut command = self.lab.tool(Side::Laptop, "git");
-        command
-            .current_dir(self.lab.tree(Side::Laptop))
-            .args([
-                "-c",
-                "user.name=n",
-                "-c",
-                "user.email=e@example",
-                "-c",
-                "commit.gpgsign=false",
-            ])
-            .args(args);
-        self.lab
-            .start(command)
-            .wait()
-            .expect(0)
-            .stdout
-            .trim()
-            .to_owned()
+        self.lab.git(args)
     }
 
     pub fn write(&self, path: &str, text: &str) {

@@ -36,7 +36,7 @@ impl Lab {
     pub fn stand_in(&self, side: Side, program: &str, script: &str) {
         let name = match side {
             Side::Laptop => "laptop-bin",
-            Side::Server => "server-bin",
+            Side::Server | Side::Third => "server-bin",
         };
         let at = self.root().join(name).join(program);
         let real = find_program(program).unwrap_or_else(|| panic!("{program} is installed"));

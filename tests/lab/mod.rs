@@ -14,6 +14,7 @@
 #![allow(clippy::print_stderr, reason = "a test says what it skips")]
 
 mod dice;
+mod disk;
 mod gate;
 mod procs;
 mod pty;
@@ -27,6 +28,7 @@ mod unprivileged;
 mod world;
 
 pub use dice::{Dice, seed, torture};
+pub use disk::Disk;
 pub use gate::{At, Gate};
 pub use procs::{Proc, alive, processes, signal};
 pub use pty::Pty;
@@ -35,5 +37,5 @@ pub use schema::faults;
 pub use snapshot::{Entry, Kind, Snapshot, truth_difference};
 pub use sshd::Sshd;
 pub use tools::{Unison, find_program, libfaketime, need, tool_path, unison_251};
-pub use tree::mtime_ns;
+pub use tree::{mtime_ns, set_mtime};
 pub use world::{Lab, LabBuilder, Side};

@@ -113,6 +113,23 @@ impl Running {
         (self.stdout.text(), self.stderr.text())
     }
 
+    /// What its threads wait for in the kernel, and which children it has (Linux only).
+    fn waits(&self) -> String {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        let thread = |at: std::path::PathBuf| {
+            let read = |name| std::fs::read_to_string(at.join(name)).unwrap_or_default();
+            let all = [read("comm"), read("wchan"), read("syscall")];
+            all.map(|t| t.trim().to_owned()).join(" ")
+        };
+        let threads = tasks.into_iter().flatten().flatten();
+        let children = self.children().into_iter();
+        threads
+            .map(|t| thread(t.path()))
+            .chain(children.map(|c| format!("{} of {}: {}", c.pid, c.parent, c.command)))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
     /// Waits for its end, at most as long as the watchdog allows.
     #[track_caller]
     pub fn wait(mut self) -> Output {
@@ -123,8 +140,9 @@ impl Running {
             }
             if Instant::now() > deadline {
                 let (out, err) = self.so_far();
+                let waits = self.waits();
                 panic!(
-                    "{} runs longer than {WATCHDOG:?}\n--- stdout\n{out}\n--- stderr\n{err}",
+                    "{} runs longer than {WATCHDOG:?}\n{waits}\n--- stdout\n{out}\n--- stderr\n{err}",
                     self.what
                 );
             }

@@ -40,17 +40,7 @@ impl Lab {
     /// Sets the modification time, in nanoseconds since 1970; of a link, its own.
     #[track_caller]
     pub fn set_mtime(&self, side: Side, path: impl AsRef<[u8]>, ns: i128) {
-        let file = self.at(side, path);
-        let time = Timespec {
-            tv_sec: i64::try_from(ns.div_euclid(1_000_000_000)).unwrap(),
-            tv_nsec: i64::try_from(ns.rem_euclid(1_000_000_000)).unwrap() as _,
-        };
-        let times = Timestamps {
-            last_access: time,
-            last_modification: time,
-        };
-        rustix::fs::utimensat(CWD, &file, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        set_mtime(&self.at(side, path), ns);
     }
 
     #[track_caller]
@@ -123,4 +113,19 @@ pub fn mtime_ns(file: &Path) -> i128 {
         .symlink_metadata()
         .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+}
+
+/// Sets the modification time, in nanoseconds since 1970; of a link, its own.
+#[track_caller]
+pub fn set_mtime(file: &Path, ns: i128) {
+    let time = Timespec {
+        tv_sec: i64::try_from(ns.div_euclid(1_000_000_000)).unwrap(),
+        tv_nsec: i64::try_from(ns.rem_euclid(1_000_000_000)).unwrap() as _,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW)
+        .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -16,11 +17,12 @@ use super::sshd::{Session, Sshd, keygen};
 use super::tools::{Unison, libfaketime, tool_path};
 use super::unprivileged;
 
-/// One of the two hosts: `mac`, the laptop, and `balaur`, the server.
+/// One of the two hosts: `mac`, the laptop, and `balaur`, the server. A test may set up one more, `nas`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Laptop,
     Server,
+    Third,
 }
 
 impl Side {
@@ -29,7 +31,7 @@ impl Side {
     pub fn other(self) -> Side {
         match self {
             Side::Laptop => Side::Server,
-            Side::Server => Side::Laptop,
+            Side::Server | Side::Third => Side::Laptop,
         }
     }
 
@@ -38,6 +40,7 @@ impl Side {
         match self {
             Side::Laptop => "mac",
             Side::Server => "balaur",
+            Side::Third => "nas",
         }
     }
 
@@ -45,6 +48,7 @@ impl Side {
         match self {
             Side::Laptop => "laptop",
             Side::Server => "server",
+            Side::Third => "third",
         }
     }
 }
@@ -59,9 +63,16 @@ pub struct LabBuilder {
     session_env: Vec<(String, String)>,
     no_sshd: bool,
     unprivileged: bool,
+    in_memory: bool,
 }
 
 impl LabBuilder {
+    /// On a file system in memory where there is a fit one: for many labs in a row, none of which cares for what a power cut leaves.
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
     /// Sessions on the server run as somebody who is not root, so that modes mean something there. What the test
     /// writes becomes theirs with [`Lab::hand_over`].
     pub fn unprivileged_server(mut self) -> Self {
@@ -115,7 +126,7 @@ impl LabBuilder {
 pub struct Lab {
     dir: Option<TempDir>,
     root: PathBuf,
-    paths: [String; 2],
+    paths: [String; 3],
     server: Option<Sshd>,
     laptop: Option<Sshd>,
 }
@@ -131,9 +142,10 @@ impl Lab {
 
     fn build(options: &LabBuilder) -> Lab {
         // Straight under /tmp: a control socket's whole path has to fit into some 100 bytes.
+        let place = memory().filter(|_| options.in_memory).unwrap_or("/tmp");
         let dir = tempfile::Builder::new()
             .prefix("ubl-")
-            .tempdir_in("/tmp")
+            .tempdir_in(place)
             .unwrap();
         // macOS: /tmp is a link, and the programs will report the real place.
         let root = dir.path().canonicalize().unwrap();
@@ -151,7 +163,8 @@ impl Lab {
                 &options.hide[side as usize],
             )
         };
-        let paths = [path_of(Side::Laptop), path_of(Side::Server)];
+        let plain = tool_path(&root, Unison::System, &[]);
+        let paths = [path_of(Side::Laptop), path_of(Side::Server), plain];
         let mut lab = Lab {
             dir: Some(dir),
             root,
@@ -259,7 +272,7 @@ impl Lab {
     pub fn policy_text(&self, side: Side, extra: &str) -> String {
         let sshd = match side {
             Side::Laptop => self.server.as_ref(),
-            Side::Server => self.laptop.as_ref(),
+            Side::Server | Side::Third => self.laptop.as_ref(),
         };
         let port = sshd.expect("an sshd for the peer").port;
         let peer = side.other();
@@ -346,6 +359,23 @@ impl Lab {
             .current_dir(self.home(side))
             .stdin(Stdio::null());
         command
+    }
+
+    /// Git in the laptop's tree, as somebody who has a name; what it says.
+    #[track_caller]
+    pub fn git(&self, args: &[&str]) -> String {
+        let mut command = self.tool(Side::Laptop, "git");
+        command.current_dir(self.tree(Side::Laptop)).args([
+            "-c",
+            "user.name=n",
+            "-c",
+            "user.email=e@example",
+            "-c",
+            "commit.gpgsign=false",
+        ]);
+        command.args(args);
+        let out = self.start(command).wait().expect(0);
+        out.stdout.trim().to_owned()
     }
 
     /// Runs a shell command on the server through ssh, as the program would.
@@ -484,8 +514,30 @@ impl Drop for Lab {
     }
 }
 
+/// Where files cost no disk. Containers may let nothing be run there, or give it next to no room.
+fn memory() -> Option<&'static str> {
+    static FOUND: LazyLock<Option<&str>> = LazyLock::new(|| {
+        let place = "/dev/shm";
+        let space = rustix::fs::statvfs(place).ok()?;
+        let dir = tempfile::tempdir_in(place).ok()?;
+        let script = dir.path().join("runs");
+        fs::write(&script, "#!/bin/sh\n").ok()?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).ok()?;
+        let is_run = Command::new("/bin/sh")
+            .arg("-c")
+            .arg(script)
+            .status()
+            .is_ok_and(|s| s.success());
+        (is_run && space.f_bavail * space.f_frsize >= 48 << 20).then_some(place)
+    });
+    *FOUND
+}
+
 /// The name sshd knows the current user by.
-fn user_name() -> String {
-    let out = Command::new("id").arg("-un").output().expect("id runs");
-    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+fn user_name() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| {
+        let out = Command::new("id").arg("-un").output().expect("id runs");
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    });
+    &NAME
 }
