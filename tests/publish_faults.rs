@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fleet::Fleet;
-use lab::{Lab, Side, need, wait_until};
+use lab::{Disk, Lab, Side, need, wait_until};
 
 fn ready() -> bool {
     need(&["git", "rsync", "ssh", "sshd", "gitleaks"])
@@ -219,6 +219,37 @@ fn fo_10_a_full_disk_stops_nobody_else_and_leaves_the_old_tree() {
     assert!(failed.stdout.contains("full"), "{failed}");
     assert!(rev.as_deref() == Some(first.as_str()) || rev.unwrap().starts_with("INCOMPLETE"));
     assert_eq!(kept.as_deref(), Some("first"));
+}
+
+#[test]
+fn a_target_without_room_for_a_lock_is_not_called_locked() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("");
+    fleet.commit();
+    fleet.publish(&["vm1"]).expect(0);
+    let Some(disk) = Disk::under(&fleet.target(1)) else {
+        return;
+    };
+    fleet.write("README.md", "two");
+    let second = fleet.commit();
+    for is_full in [true, false] {
+        match is_full {
+            true => disk.fill(0),
+            false => disk.close(),
+        }
+        let out = fleet.publish(&["vm1", "--allow", "free_space", "--allow", "roots"]);
+        assert!(matches!(out.code, 1 | 3), "{out}");
+        assert!(!out.stdout.contains("another run"), "{out}");
+        match is_full {
+            true => disk.empty(),
+            false => disk.open(),
+        }
+        assert_eq!(fleet.read(1, "README.md").unwrap(), "first");
+    }
+    let out = fleet.publish(&["vm1"]).expect(0);
+    assert_eq!(fleet.rev(1), Some(second), "{out}");
 }
 
 /// What stands below a directory, but for what is ours: kind, executable bit and bytes (or where a link leads) by path.

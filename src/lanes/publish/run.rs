@@ -381,6 +381,13 @@ fn plan_and_carry(
         };
         return Ok(());
     }
+    if let Some(why) = &on.unlockable {
+        lane.message = Some(format!(
+            "the lock of {} cannot be taken: {why}; nothing was touched",
+            target.name
+        ));
+        return Ok(());
+    }
     if on.ours && !on.locked {
         lane.outcome = Outcome::Locked;
         lane.message = Some(format!(

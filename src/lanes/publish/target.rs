@@ -60,6 +60,8 @@ pub struct Told {
     pub ours: bool,
     pub locked: bool,
     pub holder: Option<String>,
+    /// Why nobody could take the lock there.
+    pub unlockable: Option<String>,
     pub strangers: u64,
     pub rev: Option<String>,
     pub release: Option<String>,
@@ -203,6 +205,7 @@ impl Told {
             ours: remote::value(head, "ours").is_some(),
             locked: remote::value(head, "lock").is_some(),
             holder: Some(holder).filter(|h| !h.is_empty()),
+            unlockable: get("unlockable").map(|why| crate::model::text::neutral(&why)),
             strangers: number("strangers").unwrap_or(0),
             rev: get("rev").map(|r| crate::model::text::neutral(&r)),
             release: get("release"),

@@ -23,9 +23,13 @@ end_jobs() {
   done
 }
 claim() {
-  mkdir "$lock" 2>/dev/null || return 1
-  printf 'nonce=%s\npid=%s\nborn=%s\nboot=%s\n%s\n' "$nonce" $$ "$(born $$)" "$boot" "$who" | tr '\037' '\n' >"$lock/owner.new" &&
-    mv -f "$lock/owner.new" "$lock/owner" && : >"$lock/beat" && mine=1
+  why=$(mkdir "$lock" 2>&1) || return 1
+  why=$({ printf 'nonce=%s\npid=%s\nborn=%s\nboot=%s\n%s\n' "$nonce" $$ "$(born $$)" "$boot" "$who" | tr '\037' '\n' >"$lock/owner.new" &&
+    mv -f "$lock/owner.new" "$lock/owner" && : >"$lock/beat"; } 2>&1) && mine=1 && return 0
+  # Nobody is to wait for a lock that could not be made.
+  rm -f "$lock/owner.new" "$lock/owner" "$lock/beat"
+  rmdir "$lock" 2>/dev/null
+  return 1
 }
 take() {
   tries=0
@@ -33,6 +37,8 @@ take() {
     tries=$((tries + 1))
     [ -L "$lock" ] && return 1
     claim && return 0
+    # It may have been let go just now, but not again and again.
+    [ -e "$lock" ] || { [ $tries -lt 4 ] || { say unlockable "$(printf %s "${why:-no room}" | tr '\n' ' ')"; return 1; }; continue; }
     # Its maker may be about to say who it is.
     [ -s "$lock/owner" ] || [ $tries -gt 6 ] || { nap; continue; }
     if [ -s "$lock/owner" ] && ! gone; then
