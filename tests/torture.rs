@@ -1,25 +1,26 @@
-//! Two replicas, two users, every kind of accident: seeded sequences of steps against the real program, and a model that says
-//! what may come of them.
+//! Replicas, their users, every kind of accident: seeded sequences of steps against the real program, and a model that says
+//! what may come of them. Every fourth sequence has a third host, with `mac` as the hub in the middle; every third one a target, to
+//! which the commits of `mac` go and on which somebody works, too.
 //!
 //! | invariant | checked |
 //! |---|---|
 //! | I1 no torn file: a path holds a whole value that a user once put there, or nothing | after every step of the program |
-//! | I2 nothing outside the roots, the state directories and the records changes; state and excluded files neither change nor cross | after every apply and rollback, also broken ones |
-//! | I3 a pull leaves its source alone, and everything here but the log | after every pull |
+//! | I2 nothing outside the roots, the state directories and the records changes; state and excluded files neither change nor cross; who takes no part in a run is not touched; what a target made itself stays | after every apply, publish and rollback, also broken ones |
+//! | I3 a pull leaves its source alone, and everything here but the log; a publish every replica | after every pull and publish |
 //! | I4 a dry run changes neither tree (to inode and nanosecond) nor what the pair remembers, but for booking what a dead run had delivered | after every dry run |
-//! | I5 both sides are equal; the log is what it is over there | after exit 0 and 4 |
+//! | I5 both sides are equal; the log is what it is over there; a target holds what its commit holds | after exit 0 and 4 |
 //! | I6 a second run, driven by the other host, plans and changes nothing | after exit 0 and 4 |
 //! | I7 what one side changed is on both, modes and changed types too | after exit 0 and 4 |
-//! | I8, I9 an edit beats a delete; the newer edit wins; equal times and times to come are left | after exit 0 and 4 |
+//! | I8, I9 an edit beats a delete; the newer edit wins; equal times and times to come are left; what was published and is wanted no more goes | after exit 0 and 4 |
 //! | I10 what neither side had does not appear | after exit 0 and 4 |
-//! | I11 what differs is named as left, and the exit code says so | after exit 0 and 4; `verify` at the end |
-//! | I12 a value that was live is live or kept, for the rest of the sequence, where the record says; of a log every pulled line | after every step of the program |
+//! | I11 what differs is named as left, and the exit code says so; a sentinel that names a commit tells the truth | after exit 0 and 4; `verify` at the end |
+//! | I12 a value that was live is live or kept, for the rest of the sequence, where the record says; of a log every pulled line; of a target in its trash | after every step of the program |
 //! | I13 a root that is not there is refused and left alone; `first_sync` speaks only behind damage, and none but it, `max_delete` and `clock_skew` | when a root is taken away; at every refusal |
 //! | I14 what is not remembered is not deleted | the first run behind a damaged memory |
-//! | I15, I16 two runs after a crash at most, then I5 and I6 | the next run after a broken one |
+//! | I15, I16 two runs after a crash at most, one when a disk is well again, four rounds of a hub, then I5 and I6 | the next run after a broken one |
 //! | I17 the plan that was shown is the one that is applied | an apply behind a dry run |
 //! | I18 every change stands in the record; the chain of records is whole | after exit 0; at the end |
-//! | I19 an apply that was rolled back, by either host, killed or not, leaves both trees and the next plan as before | every rollback |
+//! | I19 an apply that was rolled back, by either host, killed or not, leaves both trees and the next plan as before; a target gets its earlier commit back | every rollback |
 //! | I20 of two runs at once one works, the other has no effect | when both hosts start one |
 //!
 //! `UBOS_TORTURE=N` for N sequences, `UBOS_SEED=S` to begin with the sequence of that seed, `UBOS_STEPS=FILE` to play a list of
@@ -31,11 +32,13 @@ mod lab;
 mod pair;
 mod torture {
     pub mod check;
+    pub mod fleet;
     pub mod make;
     pub mod model;
     pub mod runs;
     pub mod script;
     pub mod shrink;
+    pub mod users;
     pub mod world;
 }
 
@@ -50,7 +53,7 @@ use torture::script::{Damage, Deed, Host, How, Path, Script, Step, When};
 use torture::shrink::{Bound, shrink};
 use torture::world::{Failure, World};
 
-const PROGRAMS: [&str; 5] = ["ssh", "sshd", "ssh-keygen", "unison", "rsync"];
+const PROGRAMS: [&str; 6] = ["ssh", "sshd", "ssh-keygen", "unison", "rsync", "git"];
 
 /// Where the seeds of failures are kept.
 const FAILURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/torture-failures.txt");
@@ -75,22 +78,24 @@ fn shortened(script: &Script) -> Script {
     };
     // What depends on a moment may need more than one try.
     let tries = if script.has_moments() { 3 } else { 1 };
-    let ssh = script.ssh;
+    let with = |steps| Script {
+        steps,
+        ..script.clone()
+    };
     let steps = shrink(&script.steps, bound, |steps| {
-        let steps = steps.to_vec();
-        let script = Script { ssh, steps };
+        let script = with(steps.to_vec());
         (0..tries).any(|_| play(&script).is_err())
     });
-    Script { ssh, steps }
+    with(steps)
 }
 
-/// All sequences from a seed on, two at once.
+/// All sequences from a seed on, several at once: each waits for others a good part of its time.
 fn sequences(seed: u64, n: u64) -> Vec<u64> {
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
     let failures = Mutex::new(Vec::new());
     let (began, shown) = (Instant::now(), Mutex::new(Instant::now()));
     let jobs = std::thread::available_parallelism()
-        .map_or(2, usize::from)
+        .map_or(4, |cores| 2 * cores.get())
         .min(8);
     let work = || {
         loop {
@@ -202,7 +207,7 @@ fn shrinking_leaves_the_steps_that_matter() {
 
 /// A pair with one value on both sides, and one look at it.
 fn looked() -> (World, torture::world::Seen) {
-    let mut world = World::new(false);
+    let mut world = World::new(&Script::default());
     let deed = Deed::Write {
         path: Path(b"a/f".to_vec()),
         tag: 1,
@@ -211,7 +216,7 @@ fn looked() -> (World, torture::world::Seen) {
         when: When::At(0),
     };
     for host in [Host::Mac, Host::Balaur] {
-        world.deed(host.side(), &deed);
+        world.deed(host, &deed);
     }
     world.remember();
     let seen = world.look();
@@ -244,6 +249,72 @@ fn the_checks_notice_what_they_are_there_for() {
 }
 
 #[test]
+fn the_checks_of_a_target_notice_what_they_are_there_for() {
+    if !lab::need(&["git"]) {
+        return;
+    }
+    // What a perfect publish does, then the harm.
+    let fault = |harm: &dyn Fn(&std::path::Path)| {
+        let mut world = World::new(&Script {
+            target: Some(torture::script::Layout::InPlace),
+            ..Script::default()
+        });
+        world.lab.write(lab::Side::Laptop, "a/f", "first");
+        world.commit();
+        let fleet = world.fleet.as_mut().unwrap();
+        let (target, mac) = (fleet.root.clone(), world.lab.tree(lab::Side::Laptop));
+        let bring = |rev: &str| {
+            for name in ["keep", "a", "b"].iter().filter(|n| mac.join(n).exists()) {
+                let to = target.join(name);
+                std::fs::create_dir_all(&to).unwrap();
+                for file in std::fs::read_dir(mac.join(name)).unwrap().flatten() {
+                    std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+                }
+            }
+            std::fs::copy(mac.join(".ubos-root"), target.join(".ubos-root")).unwrap();
+            std::fs::write(target.join(".sync_rev"), rev).unwrap();
+        };
+        bring(&world.lab.git(&["rev-parse", "HEAD"]));
+        fleet.judge(&lab::Snapshot::default()).unwrap();
+        std::fs::write(target.join("own"), "own").unwrap();
+        std::fs::write(target.join("x_state.json"), "own state").unwrap();
+        fleet.remember();
+        let before = fleet.look();
+        world.lab.remove(lab::Side::Laptop, "a/f");
+        world.lab.write(lab::Side::Laptop, "b/g", "second");
+        world.commit();
+        bring(&world.lab.git(&["rev-parse", "HEAD"]));
+        let trash = target.join(".ubos-sync.publish/trash");
+        std::fs::create_dir_all(&trash).unwrap();
+        std::fs::rename(target.join("a/f"), trash.join("f")).unwrap();
+        harm(&target);
+        world.fleet.as_mut().unwrap().judge(&before).err()
+    };
+    let begins = |with: &str, harm: &dyn Fn(&std::path::Path)| {
+        let said = fault(harm).unwrap_or_default();
+        assert!(said.starts_with(with), "{with} was expected, not: {said}");
+    };
+    assert_eq!(fault(&|_| {}), None);
+    begins("I1:", &|t| std::fs::write(t.join("b/g"), "sec").unwrap());
+    begins("I2:", &|t| {
+        std::fs::write(t.join("y_state.json"), "own").unwrap()
+    });
+    begins("I2:", &|t| {
+        std::fs::rename(t.join("own"), t.join(".ubos-sync.publish/trash/own")).unwrap();
+    });
+    begins("I5:", &|t| std::fs::remove_file(t.join("b/g")).unwrap());
+    begins("I8:", &|t| {
+        std::fs::copy(t.join(".ubos-sync.publish/trash/f"), t.join("a/f")).unwrap();
+    });
+    begins("I11:", &|t| {
+        std::fs::write(t.join(".sync_rev"), "INCOMPLETE").unwrap()
+    });
+    begins("I12:", &|t| {
+        std::fs::remove_dir_all(t.join(".ubos-sync.publish")).unwrap()
+    });
+}
+
+#[test]
 fn a_damaged_memory_brings_back_and_never_deletes() {
     if !lab::need(&PROGRAMS) {
         return;
@@ -260,6 +331,7 @@ fn a_damaged_memory_brings_back_and_never_deletes() {
     };
     let apply = Step::Apply {
         driver: Host::Mac,
+        with: None,
         fault: None,
     };
     let steps = [
@@ -279,8 +351,8 @@ fn a_damaged_memory_brings_back_and_never_deletes() {
         apply,
     ];
     let script = Script {
-        ssh: false,
         steps: steps.to_vec(),
+        ..Script::default()
     };
     if let Err(failure) = play(&script) {
         panic!("step {}: {}", failure.step, failure.why);

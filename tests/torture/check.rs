@@ -11,10 +11,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::model::{Base, Clock, Replica, Run, What, is_apart, is_litter, is_truth, show, what};
+use super::model::{What, is_apart, is_litter, is_truth, show, what};
 use super::script::Host;
 use super::world::{Checked, Seen, index};
-use crate::lab::{Kind, Lab, Side, Snapshot, wait_until};
+use crate::lab::{Kind, Lab, Snapshot, wait_until};
 
 /// A path in an item of a document, with its own bytes.
 fn bytes_of(item: &Value, name: &str) -> Vec<u8> {
@@ -29,59 +29,93 @@ fn path_of(item: &Value) -> Vec<u8> {
     bytes_of(item, "path")
 }
 
-fn items<'a>(doc: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
-    doc["lanes"][0][list].as_array().into_iter().flatten()
+/// What a run said of one pair.
+#[derive(Clone, Copy)]
+pub struct Said<'a> {
+    pub driver: Host,
+    pub lane: &'a Value,
 }
 
-/// The host that `local` or `peer` means in a document of this driver.
-fn side_of(driver: Host, word: &Value) -> Side {
-    match word.as_str() {
-        Some("local") => driver.side(),
-        _ => driver.side().other(),
+impl<'a> Said<'a> {
+    /// The lane of a pair, which the hub has by the name of the other host.
+    pub fn of(doc: &'a Value, driver: Host, spoke: Host) -> Said<'a> {
+        let peer = if driver == Host::Mac {
+            spoke
+        } else {
+            Host::Mac
+        };
+        let mut lanes = doc["lanes"].as_array().into_iter().flatten();
+        let lane = lanes.find(|l| l["peer"] == peer.name());
+        Said {
+            driver,
+            lane: lane.unwrap_or(&Value::Null),
+        }
+    }
+
+    fn items(&self, list: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+        self.lane[list].as_array().into_iter().flatten()
+    }
+
+    pub fn left(&self) -> BTreeSet<Vec<u8>> {
+        self.items("left").map(path_of).collect()
+    }
+
+    /// Whether `local` or `peer` means the hub.
+    fn is_hub(&self, word: &Value) -> bool {
+        (word == "local") == (self.driver == Host::Mac)
     }
 }
 
-/// What the model needs to judge a run that says it is done.
-pub fn run<'a>(
-    base: &'a Base,
-    before: &'a Seen,
-    after: &'a Seen,
-    docs: &[(Host, &Value)],
-    code: i32,
-    clock: Clock,
-    restless: &'a dyn Fn(&[u8]) -> bool,
-) -> Run<'a> {
-    let left = docs.iter().flat_map(|(_, d)| items(d, "left"));
-    Run {
-        before: [0, 1].map(|i| Replica::of(&before.trees[i])),
-        after: [0, 1].map(|i| Replica::of(&after.trees[i])),
-        base,
-        left: left.map(path_of).collect(),
-        code,
-        clock,
-        restless,
+/// Two trees that a run makes equal, the hub's first, and whose they are.
+#[derive(Clone, Copy)]
+pub struct Two<'a> {
+    pub before: [&'a Snapshot; 2],
+    pub after: [&'a Snapshot; 2],
+    pub spoke: Host,
+}
+
+/// The hub's tree between two lanes of one run: the first has changed what it says, to what its peer has since.
+pub fn between(hub: [&Snapshot; 2], peer: &Snapshot, said: Said) -> Snapshot {
+    let mut tree = hub[0].clone();
+    for change in said.items("changes").filter(|c| said.is_hub(&c["to"])) {
+        let path = path_of(change);
+        let Some(entry) = peer.entries.get(&path) else {
+            tree.entries.remove(&path);
+            continue;
+        };
+        // The engine cuts times: if it still is that version, it has the time that the hub shows.
+        let last = hub[1].entries.get(&path).filter(|e| {
+            let is_same = what(e) == what(entry) && e.mode == entry.mode;
+            is_same && e.mtime_ns.abs_diff(entry.mtime_ns) < 2_000
+        });
+        tree.entries.insert(path, last.unwrap_or(entry).clone());
     }
+    tree
 }
 
 /// I4, I6, I13: nothing has changed, to the last inode and nanosecond; with `memory`, what both remember has not either.
 pub fn untouched(before: &Seen, after: &Seen, memory: bool, who: &str) -> Checked {
-    for side in Side::BOTH {
-        let i = index(side);
+    for host in hosts(after) {
+        let i = index(*host);
         let mut diff = before.trees[i].diff(&after.trees[i]);
         if memory {
             diff += &before.memory[i].diff(&after.memory[i]);
         }
         if !diff.is_empty() {
-            return Err(format!("{who} changed {}\n{diff}", side.host()));
+            return Err(format!("{who} changed {}\n{diff}", host.name()));
         }
     }
     Ok(())
 }
 
+fn hosts(seen: &Seen) -> &'static [Host] {
+    &Host::ALL[..seen.trees.len()]
+}
+
 /// I1: every path holds a whole value that a user once put there.
 pub fn whole(history: &BTreeMap<Vec<u8>, BTreeSet<What>>, after: &Seen) -> Checked {
-    for side in Side::BOTH {
-        for (path, entry) in &after.trees[index(side)].entries {
+    for host in hosts(after) {
+        for (path, entry) in &after.trees[index(*host)].entries {
             let value = what(entry);
             if is_truth(path)
                 && value != What::Dir
@@ -90,7 +124,7 @@ pub fn whole(history: &BTreeMap<Vec<u8>, BTreeSet<What>>, after: &Seen) -> Check
                 return Err(format!(
                     "I1: {} on {} holds what nobody put there: {value:?}, {} bytes",
                     show(path),
-                    side.host(),
+                    host.name(),
                     entry.size
                 ));
             }
@@ -100,17 +134,18 @@ pub fn whole(history: &BTreeMap<Vec<u8>, BTreeSet<What>>, after: &Seen) -> Check
 }
 
 /// I2: what never crosses is as it was, and nothing like it has come; but for what its user did meanwhile.
-pub fn apart(before: &Seen, after: &Seen, by_user: impl Fn(Side, &[u8]) -> bool) -> Checked {
-    for side in Side::BOTH {
-        let i = index(side);
+pub fn apart(before: &Seen, after: &Seen, by_user: impl Fn(Host, &[u8]) -> bool) -> Checked {
+    for host in hosts(after) {
+        let i = index(*host);
         let only = |seen: &Seen| {
             let mut tree = seen.trees[i].clone();
-            tree.entries.retain(|p, _| is_apart(p) && !by_user(side, p));
+            tree.entries
+                .retain(|p, _| is_apart(p) && !by_user(*host, p));
             tree
         };
         let diff = only(before).diff(&only(after));
         if !diff.is_empty() {
-            let host = side.host();
+            let host = host.name();
             return Err(format!(
                 "I2: what never crosses has changed on {host}\n{diff}"
             ));
@@ -124,15 +159,15 @@ pub fn lost(
     before: &Seen,
     after: &Seen,
     owed: &mut BTreeSet<What>,
-    by_author: impl Fn(Side, &[u8]) -> bool,
+    by_author: impl Fn(Host, &[u8]) -> bool,
     retrievable: impl Fn() -> BTreeSet<What>,
 ) -> Checked {
     let live = |seen: &Seen, spare: bool| {
         let mut all = BTreeMap::new();
-        for side in Side::BOTH {
-            for (path, entry) in &seen.trees[index(side)].entries {
+        for host in hosts(seen) {
+            for (path, entry) in &seen.trees[index(*host)].entries {
                 let counts = is_truth(path) && entry.kind != Kind::Dir;
-                if counts && !(spare && by_author(side, path)) {
+                if counts && !(spare && by_author(*host, path)) {
                     all.insert(what(entry), path.clone());
                 }
             }
@@ -161,36 +196,30 @@ pub fn lost(
 
 /// I18, and the documented way to what was lost: what a run changed stands in its record, what it took away where that says.
 /// `is_only`: no dead run's work may be among it.
-pub fn recorded(
-    before: &Seen,
-    after: &Seen,
-    docs: &[(Host, &Value)],
-    is_only: bool,
-) -> Vec<String> {
+pub fn recorded(two: Two, said: &[Said], is_only: bool) -> Vec<String> {
     let mut faults = Vec::new();
     let mut told = BTreeSet::new();
     let mut kept = BTreeMap::new();
-    for (driver, doc) in docs {
-        for change in items(doc, "changes") {
-            let side = side_of(*driver, &change["to"]);
-            told.insert((index(side), path_of(change)));
+    let side = |said: &Said, word: &Value| usize::from(!said.is_hub(word));
+    for run in said {
+        for change in run.items("changes") {
+            told.insert((side(run, &change["to"]), path_of(change)));
             if change["result"] != "done" {
                 faults.push(format!("I11: done, and yet {change}"));
             }
         }
-        for entry in items(doc, "kept") {
-            let side = side_of(*driver, &entry["side"]);
-            kept.insert((index(side), path_of(entry)), bytes_of(entry, "at"));
+        for entry in run.items("kept") {
+            let place = bytes_of(entry, "at");
+            kept.insert((side(run, &entry["side"]), path_of(entry)), place);
         }
     }
     if !is_only {
         return faults;
     }
-    let all = after.trees.iter().flat_map(|t| t.entries.values());
+    let all = two.after.iter().flat_map(|t| t.entries.values());
     let live: BTreeSet<What> = all.map(what).collect();
-    for side in Side::BOTH {
-        let i = index(side);
-        let (was, is) = (&before.trees[i].entries, &after.trees[i].entries);
+    for (i, host) in [Host::Mac, two.spoke].into_iter().enumerate() {
+        let (was, is) = (&two.before[i].entries, &two.after[i].entries);
         let paths: BTreeSet<&Vec<u8>> = was
             .keys()
             .chain(is.keys())
@@ -207,7 +236,7 @@ pub fn recorded(
                 continue;
             }
             let key = (i, path.clone());
-            let name = format!("{} on {}", show(path), side.host());
+            let name = format!("{} on {}", show(path), host.name());
             if !told.contains(&key) {
                 faults.push(format!(
                     "I18: {name} has changed, and the record does not say so"
@@ -234,13 +263,13 @@ pub fn recorded(
 }
 
 /// CR-04: when all is done, nothing of ours lies about and nothing runs.
-pub fn clean(lab: &Lab) -> Checked {
+pub fn clean(lab: &Lab, hosts: &[Host]) -> Checked {
     wait_until("nothing but the sshd runs", || {
         lab.processes().iter().all(|p| p.program() == "sshd")
     });
-    for side in Side::BOTH {
-        let state = lab.state_dir(side);
-        let tree = lab.snapshot(side);
+    for host in hosts {
+        let state = lab.state_dir(host.side());
+        let tree = lab.snapshot(host.side());
         let mut litter: Vec<String> = tree
             .entries
             .keys()
@@ -251,7 +280,7 @@ pub fn clean(lab: &Lab) -> Checked {
         let names = names.map(|e| e.file_name().to_string_lossy().into_owned());
         litter.extend(names.filter(|n| n == "lock.d" || n.starts_with("run-")));
         if !litter.is_empty() {
-            return Err(format!("left lying on {}: {litter:?}", side.host()));
+            return Err(format!("left lying on {}: {litter:?}", host.name()));
         }
     }
     let tmp = fs::read_dir(lab.root().join("tmp")).unwrap().flatten();

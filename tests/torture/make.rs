@@ -3,7 +3,8 @@
 //! Invariant: the same seed gives the same steps, whatever the machine.
 
 use super::script::{
-    Blow, Damage, Deed, Fault, Host, How, Missing, Path, Script, Step, Victim, When,
+    Blow, Damage, Deed, Fault, Host, How, Ill, Layout, Missing, Path, Place, Script, Step, Victim,
+    When,
 };
 use crate::lab::Dice;
 
@@ -44,6 +45,7 @@ fn pool(dice: &mut Dice) -> Vec<Path> {
 
 struct Maker {
     dice: Dice,
+    hosts: Vec<Host>,
     pool: Vec<Path>,
     tag: u32,
     /// What was touched lately: two users who work on the same paths are what is hard.
@@ -52,7 +54,17 @@ struct Maker {
 
 impl Maker {
     fn host(&mut self) -> Host {
-        self.dice.pick(&[Host::Mac, Host::Balaur])
+        self.dice.pick(&self.hosts)
+    }
+
+    /// Whom the hub syncs with, if it is to be one.
+    fn with(&mut self) -> Option<Host> {
+        let mut all = vec![(1, None)];
+        all.extend(self.hosts[1..].iter().map(|h| (1, Some(*h))));
+        match self.hosts.len() {
+            2 => None,
+            _ => self.dice.weighed(&all),
+        }
     }
 
     fn path(&mut self) -> Path {
@@ -172,20 +184,10 @@ impl Maker {
         let at = self.dice.roll(1200);
         match self
             .dice
-            .weighed(&[(6, 'k'), (1, 'f'), (2, 's'), (4, 'e'), (2, 't')])
+            .weighed(&[(6, 'k'), (1, 'f'), (2, 's'), (4, 'e'), (2, 't'), (3, 'd')])
         {
-            'k' => Fault::Kill {
-                who: self.dice.weighed(&[
-                    (4, Victim::Itself),
-                    (3, Victim::Engine),
-                    (2, Victim::Far),
-                    (2, Victim::Link),
-                ]),
-                blow: self
-                    .dice
-                    .weighed(&[(4, Blow::Kill), (1, Blow::Term), (1, Blow::Int)]),
-                at,
-            },
+            'd' => self.disk(),
+            'k' => self.kill(),
             'f' => Fault::Full {
                 blocks: self.dice.roll(180) as u32,
             },
@@ -201,6 +203,64 @@ impl Maker {
         }
     }
 
+    fn kill(&mut self) -> Fault {
+        Fault::Kill {
+            who: self.dice.weighed(&[
+                (4, Victim::Itself),
+                (3, Victim::Engine),
+                (2, Victim::Far),
+                (2, Victim::Link),
+            ]),
+            blow: self
+                .dice
+                .weighed(&[(4, Blow::Kill), (1, Blow::Term), (1, Blow::Int)]),
+            at: self.dice.roll(1200),
+        }
+    }
+
+    fn disk(&mut self) -> Fault {
+        let left = self.dice.pick(&[0, 4096, 12_288, 40_960, 131_072]);
+        Fault::Disk {
+            host: self.host(),
+            place: self
+                .dice
+                .weighed(&[(3, Place::Tree), (2, Place::State), (1, Place::Records)]),
+            ill: self.dice.weighed(&[(2, Ill::Full(left)), (1, Ill::Closed)]),
+        }
+    }
+
+    /// What goes on between a commit and a target.
+    fn fan_out(&mut self) -> Vec<Step> {
+        let fault = match self.dice.roll(6) {
+            0..=2 => None,
+            3 => Some(self.disk()),
+            4 => Some(Fault::Edit {
+                host: self.host(),
+                deed: self.deed(),
+                at: self.dice.roll(1200),
+            }),
+            _ => Some(self.kill()),
+        };
+        let mut steps = Vec::new();
+        for _ in 0..self.dice.roll(3) {
+            steps.push(Step::Target { deed: self.deed() });
+        }
+        if !self.dice.one_in(4) {
+            steps.push(Step::Commit);
+        }
+        steps.push(match self.dice.roll(6) {
+            0 => Step::Publish {
+                dry: true,
+                fault: None,
+            },
+            1 => Step::Unpublish {
+                at: self.dice.one_in(2).then(|| self.dice.roll(1200)),
+            },
+            _ => Step::Publish { dry: false, fault },
+        });
+        steps
+    }
+
     fn program(&mut self) -> Step {
         let driver = self.host();
         match self.dice.weighed(&[
@@ -213,13 +273,18 @@ impl Maker {
             (2, 'm'),
             (3, 'b'),
         ]) {
-            'd' => Step::Dry { driver },
+            'd' => Step::Dry {
+                driver,
+                with: self.with(),
+            },
             'a' => Step::Apply {
                 driver,
+                with: self.with(),
                 fault: None,
             },
             'f' => Step::Apply {
                 driver,
+                with: self.with(),
                 fault: Some(self.fault()),
             },
             'u' => Step::Undo {
@@ -258,19 +323,23 @@ impl Maker {
     }
 }
 
-/// The sequence of a seed. Every fifth goes over a real connection.
+/// The sequence of a seed. Every fifth goes over a real connection, every fourth is between three, every third has a target.
 pub fn script(seed: u64) -> Script {
     let mut dice = Dice::new(seed);
     let ssh = dice.one_in(5);
+    let hub = dice.one_in(4);
+    let layout = dice.weighed(&[(2, Layout::InPlace), (1, Layout::Releases)]);
+    let target = dice.one_in(3).then_some(layout);
     let pool = pool(&mut dice);
     let mut maker = Maker {
         dice,
+        hosts: Host::ALL[..if hub { 3 } else { 2 }].to_vec(),
         pool,
         tag: 0,
         hot: Vec::new(),
     };
     let mut steps = Vec::new();
-    // One tree that both have, changed on either side; trees that never met teach nothing.
+    // One tree that all have, changed on every side; trees that never met teach nothing.
     for path in maker.pool.clone() {
         if maker.dice.one_in(2) {
             let deed = maker.write(path);
@@ -280,8 +349,13 @@ pub fn script(seed: u64) -> Script {
     }
     steps.push(Step::Apply {
         driver: Host::Mac,
+        with: None,
         fault: None,
     });
+    if target.is_some() {
+        let (dry, fault) = (false, None);
+        steps.push(Step::Publish { dry, fault });
+    }
     let rounds = if ssh { 3 } else { 4 };
     for _ in 0..rounds {
         for _ in 0..1 + maker.dice.roll(6) {
@@ -289,10 +363,20 @@ pub fn script(seed: u64) -> Script {
             let deed = maker.deed();
             steps.push(Step::User { host, deed });
         }
-        steps.push(maker.program());
+        // Where there is a target, half of what is asked for is about it.
+        if target.is_some() && maker.dice.one_in(2) {
+            steps.extend(maker.fan_out());
+        } else {
+            steps.push(maker.program());
+        }
         if maker.dice.one_in(4) {
             steps.push(maker.program());
         }
     }
-    Script { ssh, steps }
+    Script {
+        ssh,
+        hub,
+        target,
+        steps,
+    }
 }

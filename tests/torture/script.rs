@@ -46,27 +46,28 @@ impl<'de> Deserialize<'de> for Path {
     }
 }
 
-/// A host by its name in the federation.
+/// A host by its name in the federation. Of three, `mac` is the hub: it syncs with each of the others, and they with it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Host {
     Mac,
     Balaur,
+    Nas,
 }
 
 impl Host {
+    pub const ALL: [Host; 3] = [Host::Mac, Host::Balaur, Host::Nas];
+
     pub fn side(self) -> Side {
         match self {
             Host::Mac => Side::Laptop,
             Host::Balaur => Side::Server,
+            Host::Nas => Side::Third,
         }
     }
 
-    pub fn other(self) -> Host {
-        match self {
-            Host::Mac => Host::Balaur,
-            Host::Balaur => Host::Mac,
-        }
+    pub fn name(self) -> &'static str {
+        self.side().host()
     }
 }
 
@@ -182,6 +183,30 @@ pub enum Fault {
     Twin {
         at: u64,
     },
+    /// A disk of a host is not fit to be written to while the run lasts, and while it is tried once more.
+    Disk {
+        host: Host,
+        place: Place,
+        ill: Ill,
+    },
+}
+
+/// What lies on the disk that is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The replica; of a publish, the target.
+    Tree,
+    State,
+    Records,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ill {
+    /// So many bytes are left.
+    Full(u64),
+    Closed,
 }
 
 /// What becomes of the program's own files on one host.
@@ -227,9 +252,14 @@ pub enum Step {
     },
     Dry {
         driver: Host,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<Host>,
     },
+    /// `with`: the one peer that the hub is to sync with; without, all that there are.
     Apply {
         driver: Host,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<Host>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
     },
@@ -254,20 +284,62 @@ pub enum Step {
         host: Host,
         what: Damage,
     },
+    /// The user of mac commits what is there.
+    Commit,
+    /// What a user does on the target.
+    Target {
+        deed: Deed,
+    },
+    /// The commit goes to the target. An edit in the middle of it, on mac or on the target, is one of the source or of the target.
+    Publish {
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dry: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
+    },
+    /// The last publish is taken back; with `at`, the taking back is killed first.
+    Unpublish {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<u64>,
+    },
 }
 
-/// A sequence: over a real ssh connection or between two directories, and its steps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How what is published lies on the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    InPlace,
+    Releases,
+}
+
+impl Layout {
+    pub fn word(self) -> &'static str {
+        match self {
+            Layout::InPlace => "in-place",
+            Layout::Releases => "releases",
+        }
+    }
+}
+
+/// A sequence: over a real ssh connection or between directories, between how many hosts, with a target or without, and its steps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Script {
     pub ssh: bool,
+    pub hub: bool,
+    pub target: Option<Layout>,
     pub steps: Vec<Step>,
 }
 
 impl Script {
     pub fn text(&self) -> String {
-        let first = if self.ssh { "ssh" } else { "local" };
+        let mut first = String::from(if self.ssh { "ssh" } else { "local" });
+        if self.hub {
+            first += " hub";
+        }
+        if let Some(layout) = self.target {
+            first = format!("{first} {}", layout.word());
+        }
         let lines = self.steps.iter().map(|s| serde_json::to_string(s).unwrap());
-        std::iter::once(first.to_owned())
+        std::iter::once(first)
             .chain(lines)
             .collect::<Vec<_>>()
             .join("\n")
@@ -277,15 +349,27 @@ impl Script {
     pub fn parse(text: &str) -> Result<Script, String> {
         let lines = text.lines().enumerate().map(|(n, l)| (n + 1, l.trim()));
         let mut lines = lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
-        let ssh = match lines.next() {
-            Some((_, "ssh")) => true,
-            Some((_, "local")) => false,
-            other => return Err(format!("`ssh` or `local` is wanted first, not {other:?}")),
+        let mut words = lines.next().unwrap_or_default().1.split(' ');
+        let mut script = Script {
+            ssh: match words.next() {
+                Some("ssh") => true,
+                Some("local") => false,
+                other => return Err(format!("`ssh` or `local` is wanted first, not {other:?}")),
+            },
+            ..Script::default()
         };
-        let steps = lines
+        for word in words {
+            let layout = [Layout::InPlace, Layout::Releases];
+            match (word, layout.into_iter().find(|l| l.word() == word)) {
+                ("hub", _) => script.hub = true,
+                (_, Some(layout)) => script.target = Some(layout),
+                (other, None) => return Err(format!("what is {other}?")),
+            }
+        }
+        script.steps = lines
             .map(|(n, l)| serde_json::from_str(l).map_err(|e| format!("line {n}: {e}")))
             .collect::<Result<_, _>>()?;
-        Ok(Script { ssh, steps })
+        Ok(script)
     }
 
     /// Whether running it twice may end differently: moments are never the same again.
@@ -294,7 +378,9 @@ impl Script {
             matches!(
                 s,
                 Step::Apply { fault: Some(_), .. }
+                    | Step::Publish { fault: Some(_), .. }
                     | Step::Undo { at: Some(_), .. }
+                    | Step::Unpublish { at: Some(_) }
                     | Step::Pull { at: Some(_) }
             )
         })

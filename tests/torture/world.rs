@@ -1,19 +1,19 @@
-//! A pair on this machine on which a script is played: what users do is done to the trees, what the program is told is run.
+//! Hosts on this machine on which a script is played: what users do is done to the trees, what the program is told is run.
 //!
-//! Invariants: a step that has no object (a file that is not there) does nothing, so that a shortened script still means
-//! something; every step of the program is followed by the checks of `check.rs`.
+//! Invariant: every step of the program is followed by the checks of `check.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::model::{Base, What, is_truth, what};
-use super::script::{Damage, Deed, Host, How, Path, Script, Step, When};
-use crate::lab::{Kind, Lab, Side, Snapshot, mtime_ns};
+use super::fleet::Fleet;
+use super::model::{Base, Val, What, is_truth, what};
+use super::script::{Damage, Deed, Host, Script, Step};
+use super::users::Ground;
+use crate::lab::{Kind, Lab, Side, Snapshot};
 use crate::pair::T;
 
 /// What went wrong, and at which step (from 1).
@@ -25,27 +25,33 @@ pub struct Failure {
 
 pub type Checked = Result<(), String>;
 
-/// Both trees and what lies beside them at one moment.
+/// All trees and what is remembered of pairs at one moment, by host.
 pub struct Seen {
-    pub trees: [Snapshot; 2],
-    pub memory: [Snapshot; 2],
+    pub trees: Vec<Snapshot>,
+    pub memory: Vec<Snapshot>,
+}
+
+/// What is known of two hosts that sync with each other: the hub and one more.
+pub struct Pair {
+    pub spoke: Host,
+    /// What both may last have had.
+    pub base: Base,
+    /// A run broke off, and none has ended well since.
+    pub broken: bool,
+    /// The memory of the pair was damaged, so a run may ask before it unites.
+    pub forgetful: bool,
 }
 
 pub struct World {
     pub lab: Lab,
     pub ssh: bool,
-    /// What both may last have had.
-    pub base: Base,
-    /// Every value that a user ever put at a path, on either side.
+    pub pairs: Vec<Pair>,
+    /// Every value that a user ever put at a path, on any side.
     pub history: BTreeMap<Vec<u8>, BTreeSet<What>>,
     /// Values that the program took away: they must be retrievable from now on.
     pub owed: BTreeSet<What>,
-    /// The plan that was shown last, when nothing happened since.
-    pub shown: Option<(Host, String)>,
-    /// A run broke off, and none has ended well since.
-    pub broken: bool,
-    /// The memory of the pair was damaged, so a run may ask before it unites.
-    pub forgetful: bool,
+    /// The plan that was shown last and to whom, when nothing happened since.
+    pub shown: Option<(Ask, String)>,
     /// Hosts whose records were lost.
     pub lost_records: BTreeSet<&'static str>,
     /// How long the last whole run took.
@@ -54,45 +60,78 @@ pub struct World {
     pub pulled: BTreeSet<String>,
     pub next_line: u32,
     pub outside: Snapshot,
+    /// Where the commits of mac go.
+    pub fleet: Option<Fleet>,
 }
 
-pub fn index(side: Side) -> usize {
-    match side {
-        Side::Laptop => 0,
-        Side::Server => 1,
-    }
+/// Who starts a run, and with whom when not with all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    pub driver: Host,
+    pub with: Option<Host>,
+}
+
+pub fn index(host: Host) -> usize {
+    host as usize
 }
 
 const REST: &str = "[guards]\nmin_free_space = \"1MiB\"\nmax_delete = 8\nmax_clock_skew = \"2s\"\n\
-                    [snapshots]\nkeep = 60\n[truth]\nstate = [\"*_state.json\"]\nexclude = [\"*.tmp\"";
-// The laptop pulls the log, so it knows that it is no truth; the server has to be told.
+                    [snapshots]\nkeep = 60\n[truth]\nstate = [\"*_state.json\"]\nexclude = [\".git\", \"*.tmp\"";
+// The laptop pulls the log, so it knows that it is no truth; the others have to be told.
 const HERE: &str = "]\n";
 const THERE: &str = ", \"logs/m.log*\"]\n";
 const LOG: &str = "[[peer.log]]\nremote = \"logs/m.log\"\nlocal = \"logs/m.log\"\n";
 
+/// A peer that is a directory here.
+fn beside(lab: &Lab, host: Host) -> String {
+    let side = host.side();
+    format!(
+        "[[peer]]\nname = {:?}\nroot = {:?}\nstate_dir = {:?}\n",
+        host.name(),
+        lab.tree(side),
+        lab.state_dir(side)
+    )
+}
+
+/// The policy of a host that drives mac without ssh: each finds the other's memory where that one keeps it.
+fn spoke_policy(lab: &Lab, host: Host) {
+    let text = format!(
+        "schema = 1\n[site]\nname = {:?}\nroot = {:?}\n{}{REST}{THERE}",
+        host.name(),
+        lab.tree(host.side()),
+        beside(lab, Host::Mac)
+    );
+    lab.write_policy(host.side(), &text);
+}
+
 impl World {
-    pub fn new(ssh: bool) -> World {
-        let mut lab = match ssh {
-            true => Lab::new(),
-            false => Lab::builder().without_sshd().build(),
+    pub fn new(script: &Script) -> World {
+        let builder = Lab::builder().in_memory();
+        let mut lab = match script.ssh {
+            true => builder.build(),
+            false => builder.without_sshd().build(),
         };
-        if ssh {
-            lab.policy(&format!("{LOG}{REST}{HERE}"));
+        let mut more = String::new();
+        let mut pairs = vec![Host::Balaur];
+        if script.hub {
+            fs::create_dir_all(lab.tree(Side::Third)).unwrap();
+            lab.write(Side::Third, ".ubos-root", "");
+            more = beside(&lab, Host::Nas);
+            spoke_policy(&lab, Host::Nas);
+            pairs.push(Host::Nas);
+        }
+        let fleet = script
+            .target
+            .map(|layout| Fleet::new(&lab, layout, script.ssh));
+        let publish = fleet.as_ref().map(|f| f.policy.clone()).unwrap_or_default();
+        if script.ssh {
+            lab.policy(&format!("{LOG}{more}{REST}{HERE}{publish}"));
             lab.server_policy(&format!("{REST}{THERE}"));
         } else {
-            let far = format!(
-                "state_dir = {:?}\n{LOG}{REST}{HERE}",
-                lab.state_dir(Side::Server)
-            );
+            let far = lab.state_dir(Side::Server);
+            let far = format!("state_dir = {far:?}\n{LOG}{more}{REST}{HERE}{publish}");
             lab.local_policy(&far);
-            // Between two directories, too, either host may drive: each finds the other's memory where that one keeps it.
-            let text = format!(
-                "schema = 1\n[site]\nname = \"balaur\"\nroot = {:?}\n[[peer]]\nname = \"mac\"\nroot = {:?}\nstate_dir = {:?}\n{REST}{THERE}",
-                lab.tree(Side::Server),
-                lab.tree(Side::Laptop),
-                lab.state_dir(Side::Laptop)
-            );
-            lab.write_policy(Side::Server, &text);
+            spoke_policy(&lab, Host::Balaur);
         }
         let outside = lab.root().join("outside");
         fs::create_dir_all(&outside).unwrap();
@@ -102,19 +141,24 @@ impl World {
             lab.write_at(Side::Laptop, format!("keep/{n}"), format!("kept {n}"), T);
         }
         lab.write(Side::Server, "logs/m.log", "");
-        let mut world = World {
-            ssh,
+        let pair = |spoke| Pair {
+            spoke,
             base: Base::new(),
+            broken: false,
+            forgetful: false,
+        };
+        let mut world = World {
+            ssh: script.ssh,
+            pairs: pairs.into_iter().map(pair).collect(),
             history: BTreeMap::new(),
             owed: BTreeSet::new(),
             shown: None,
-            broken: false,
-            forgetful: false,
             lost_records: BTreeSet::new(),
-            typical: Duration::from_millis(if ssh { 700 } else { 250 }),
+            typical: Duration::from_millis(if script.ssh { 700 } else { 250 }),
             pulled: BTreeSet::new(),
             next_line: 0,
             outside: Snapshot::default(),
+            fleet,
             lab,
         };
         world.outside = world.beside();
@@ -124,7 +168,7 @@ impl World {
 
     /// Plays a whole script, then sees to it that everything comes to rest.
     pub fn play(script: &Script) -> Result<(), Failure> {
-        let mut world = World::new(script.ssh);
+        let mut world = World::new(script);
         for (n, step) in script.steps.iter().enumerate() {
             let failed = |why| Failure { step: n + 1, why };
             world.step(step).map_err(failed)?;
@@ -139,16 +183,22 @@ impl World {
         }
         match step {
             Step::User { host, deed } => {
-                self.deed(host.side(), deed);
-                self.remember();
+                if self.hosts().contains(host) {
+                    self.deed(*host, deed);
+                    self.remember();
+                }
                 Ok(())
             }
             Step::Log { lines, rotate } => {
                 self.log_grows(*lines, *rotate);
                 Ok(())
             }
-            Step::Dry { driver } => self.dry(*driver),
-            Step::Apply { driver, fault } => self.apply(*driver, fault.as_ref()),
+            Step::Dry { driver, with } => self.dry(self.ask(*driver, *with)),
+            Step::Apply {
+                driver,
+                with,
+                fault,
+            } => self.apply(self.ask(*driver, *with), fault.as_ref()),
             Step::Undo { driver, by, at } => self.undo(*driver, *by, *at),
             Step::Pull { at } => self.pull(*at),
             Step::Unmount { host, driver, how } => self.unmounted(*host, *driver, *how),
@@ -156,14 +206,61 @@ impl World {
                 self.damage(*host, *what);
                 Ok(())
             }
+            Step::Commit => {
+                self.commit();
+                Ok(())
+            }
+            Step::Target { deed } => {
+                self.target_deed(deed);
+                Ok(())
+            }
+            Step::Publish { dry, fault } => self.publish(*dry, fault.as_ref()),
+            Step::Unpublish { at } => self.unpublish(*at),
         }
+    }
+
+    // -- who there is
+
+    pub fn hosts(&self) -> &'static [Host] {
+        &Host::ALL[..=self.pairs.len()]
+    }
+
+    /// A run as it can be asked for here.
+    pub fn ask(&self, driver: Host, with: Option<Host>) -> Ask {
+        let driver = match self.hosts().contains(&driver) {
+            true => driver,
+            false => Host::Balaur,
+        };
+        let is_choice = driver == Host::Mac && self.pairs.len() > 1;
+        let with = with.filter(|w| is_choice && *w != Host::Mac);
+        Ask { driver, with }
+    }
+
+    /// The pairs that take part in a run.
+    pub fn pairs_of(&self, ask: Ask) -> Vec<usize> {
+        let all = 0..self.pairs.len();
+        let spoke = |i: usize| self.pairs[i].spoke;
+        match ask.driver {
+            Host::Mac => all
+                .filter(|i| ask.with.is_none_or(|w| w == spoke(*i)))
+                .collect(),
+            driver => all.filter(|i| spoke(*i) == driver).collect(),
+        }
+    }
+
+    pub fn is_broken(&self, ask: Ask) -> bool {
+        self.pairs_of(ask).iter().any(|i| self.pairs[*i].broken)
+    }
+
+    pub fn is_forgetful(&self, ask: Ask) -> bool {
+        self.pairs_of(ask).iter().any(|i| self.pairs[*i].forgetful)
     }
 
     // -- looking
 
     pub fn look(&self) -> Seen {
-        let memory = |side: Side| {
-            let mut all = Snapshot::of(&self.lab.state_dir(side).join("pairs"));
+        let memory = |host: &Host| {
+            let mut all = Snapshot::of(&self.lab.state_dir(host.side()).join("pairs"));
             // An empty directory remembers nothing.
             all.entries.retain(|p, e| {
                 let mut names = p.split(|b| *b == b'/');
@@ -171,9 +268,10 @@ impl World {
             });
             all
         };
+        let hosts = self.hosts().iter();
         Seen {
-            trees: Side::BOTH.map(|s| self.lab.snapshot(s)),
-            memory: Side::BOTH.map(memory),
+            trees: hosts.clone().map(|h| self.lab.snapshot(h.side())).collect(),
+            memory: hosts.map(memory).collect(),
         }
     }
 
@@ -181,9 +279,9 @@ impl World {
     pub fn beside(&self) -> Snapshot {
         let mut all = Snapshot::default();
         let mut places = vec![self.lab.root().join("outside")];
-        for side in Side::BOTH {
+        for host in self.hosts() {
             let ours = ["tree", ".local", "logs"];
-            let home = fs::read_dir(self.lab.home(side)).unwrap().flatten();
+            let home = fs::read_dir(self.lab.home(host.side())).unwrap().flatten();
             places.extend(
                 home.filter(|e| !ours.iter().any(|o| e.file_name() == *o))
                     .map(|e| e.path()),
@@ -203,8 +301,8 @@ impl World {
 
     /// Takes note of every value that a user may have made.
     pub fn remember(&mut self) {
-        for side in Side::BOTH {
-            for (path, entry) in self.lab.snapshot(side).entries {
+        for host in self.hosts() {
+            for (path, entry) in self.lab.snapshot(host.side()).entries {
                 if is_truth(&path) {
                     self.history.entry(path).or_default().insert(what(&entry));
                 }
@@ -214,143 +312,13 @@ impl World {
 
     // -- users
 
-    fn at(&self, side: Side, path: &Path) -> PathBuf {
-        self.lab.tree(side).join(OsStr::from_bytes(&path.0))
-    }
-
-    fn time(&self, side: Side, path: &Path, when: When) -> i128 {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-            .as_nanos() as i128;
-        let of = |side: Side| {
-            let at = self.at(side, path);
-            at.symlink_metadata().map_or(now, |_| mtime_ns(&at))
+    pub fn deed(&self, host: Host, deed: &Deed) {
+        let others = self.hosts().iter().filter(|h| **h != host);
+        let ground = Ground {
+            root: self.lab.tree(host.side()),
+            others: others.map(|h| self.lab.tree(h.side())).collect(),
         };
-        match when {
-            When::At(ns) => T + i128::from(ns),
-            When::Now(ns) => now + i128::from(ns),
-            When::Other(ns) => of(side.other()) + i128::from(ns),
-            When::Was(ns) => of(side) + i128::from(ns),
-        }
-    }
-
-    fn is_dir(&self, side: Side, path: &Path) -> bool {
-        let meta = self.at(side, path).symlink_metadata();
-        meta.is_ok_and(|m| m.is_dir())
-    }
-
-    fn is_there(&self, side: Side, path: &Path) -> bool {
-        self.at(side, path).symlink_metadata().is_ok()
-    }
-
-    fn clear(&self, side: Side, path: &Path) {
-        let at = self.at(side, path);
-        match at.symlink_metadata() {
-            Ok(m) if m.is_dir() => fs::remove_dir_all(at).unwrap(),
-            Ok(_) => fs::remove_file(at).unwrap(),
-            Err(_) => {}
-        }
-    }
-
-    /// Makes what lies on the way to a path directories.
-    fn way(&self, side: Side, path: &Path) {
-        for (n, _) in path.0.iter().enumerate().filter(|(_, b)| **b == b'/') {
-            let dir = Path(path.0[..n].to_vec());
-            if !self.is_dir(side, &dir) {
-                self.clear(side, &dir);
-                fs::create_dir(self.at(side, &dir)).unwrap();
-            }
-        }
-    }
-
-    /// What a user does, as far as it can be done.
-    pub fn deed(&self, side: Side, deed: &Deed) {
-        match deed {
-            Deed::Write {
-                path,
-                tag,
-                len,
-                how,
-                when,
-            } => self.write(side, path, &content(*tag, *len), *how, *when),
-            Deed::Remove { path } => self.clear(side, path),
-            Deed::Mkdir { path } => {
-                self.way(side, path);
-                if !self.is_dir(side, path) {
-                    self.clear(side, path);
-                    fs::create_dir(self.at(side, path)).unwrap();
-                }
-            }
-            Deed::Link { path, tag } => {
-                self.way(side, path);
-                self.clear(side, path);
-                self.lab.symlink(side, &path.0, format!("no where {tag}"));
-            }
-            Deed::Rename { path, to } => self.rename(side, path, to),
-            Deed::Swap { path, with } => {
-                let inside = |a: &Path, b: &Path| super::model::is_below(&a.0, &b.0);
-                if inside(path, with) || inside(with, path) || !self.is_there(side, with) {
-                    return;
-                }
-                let aside = Path(b"swap.tmp".to_vec());
-                self.rename(side, path, &aside);
-                self.rename(side, with, path);
-                self.rename(side, &aside, with);
-            }
-            Deed::Chmod { path, mode } => {
-                let at = self.at(side, path);
-                match at.symlink_metadata() {
-                    // Who may not enter a directory is another story.
-                    Ok(m) if m.is_dir() => self.lab.chmod(side, &path.0, mode | 0o700),
-                    Ok(m) if m.is_file() => self.lab.chmod(side, &path.0, *mode),
-                    _ => {}
-                }
-            }
-            Deed::Touch { path, when } => {
-                if self.is_there(side, path) {
-                    let ns = self.time(side, path, *when);
-                    self.lab.set_mtime(side, &path.0, ns);
-                }
-            }
-        }
-    }
-
-    fn rename(&self, side: Side, path: &Path, to: &Path) {
-        let inside = super::model::is_below(&to.0, &path.0);
-        if path == to || inside || !self.is_there(side, path) {
-            return;
-        }
-        // Out of the way first: making room for the new name may take the old one away.
-        let aside = Path(b"aside.tmp".to_vec());
-        fs::rename(self.at(side, path), self.at(side, &aside)).unwrap();
-        self.way(side, to);
-        self.clear(side, to);
-        fs::rename(self.at(side, &aside), self.at(side, to)).unwrap();
-    }
-
-    fn write(&self, side: Side, path: &Path, text: &[u8], how: How, when: When) {
-        let ns = self.time(side, path, when);
-        self.way(side, path);
-        let at = self.at(side, path);
-        if !at.symlink_metadata().is_ok_and(|m| m.is_file()) {
-            self.clear(side, path);
-        }
-        match how {
-            How::Append if at.exists() => {
-                let mut old = fs::read(&at).unwrap();
-                // Bounded, however often the dice say so.
-                old.truncate(1 << 17);
-                fs::write(&at, [&old, text].concat()).unwrap();
-            }
-            How::Rename => {
-                let aside = self.lab.tree(side).join("aside.tmp");
-                fs::write(&aside, text).unwrap();
-                fs::rename(aside, &at).unwrap();
-            }
-            _ => fs::write(&at, text).unwrap(),
-        }
-        self.lab.set_mtime(side, &path.0, ns);
+        ground.deed(deed);
     }
 
     // -- the log
@@ -379,7 +347,23 @@ impl World {
     // -- damage
 
     fn damage(&mut self, host: Host, what: Damage) {
-        let pair = self.lab.state_dir(host.side()).join("pairs/balaur+mac");
+        for at in self.pairs_of(self.ask(host, None)) {
+            self.damage_pair(host, at, what);
+        }
+        if what == Damage::Records {
+            let records = self.lab.home(host.side()).join("logs");
+            if fs::remove_dir_all(records).is_ok() {
+                self.lost_records.insert(host.name());
+            }
+        }
+    }
+
+    fn damage_pair(&mut self, host: Host, at: usize, what: Damage) {
+        let mut names = [Host::Mac.name(), self.pairs[at].spoke.name()];
+        names.sort_unstable();
+        let pairs = self.lab.state_dir(host.side()).join("pairs");
+        let pair = pairs.join(names.join("+"));
+        let known = &mut self.pairs[at];
         let newest = |dir: PathBuf| {
             let all = fs::read_dir(dir).into_iter().flatten().flatten();
             all.map(|e| e.path()).max()
@@ -388,11 +372,11 @@ impl World {
             Damage::Pair => {
                 if fs::remove_dir_all(&pair).is_ok() {
                     // Nobody knows anything any more, and nobody can be asked for what was kept there.
-                    self.forgetful = true;
-                    for known in self.base.values_mut() {
-                        match self.broken {
-                            true => known.push(None),
-                            false => *known = vec![None],
+                    known.forgetful = true;
+                    for values in known.base.values_mut() {
+                        match known.broken {
+                            true => values.push(None),
+                            false => *values = vec![None],
                         }
                     }
                     let left = self.retrievable();
@@ -407,16 +391,14 @@ impl World {
                     bytes[half..].iter_mut().for_each(|b| *b ^= 0x55);
                     fs::write(dir.join("manifest"), bytes).unwrap();
                     // An older one may be what is believed then.
-                    self.forgetful = true;
-                    for (path, known) in &mut self.base {
-                        known.push(None);
-                        let ever = self.history.get(path).into_iter().flatten();
-                        known.extend(ever.map(|w| {
-                            Some(super::model::Val {
-                                what: w.clone(),
-                                mode: 0,
-                            })
-                        }));
+                    known.forgetful = true;
+                    // Of what was rolled back, too, which the newest had forgotten.
+                    for (path, ever) in &self.history {
+                        let values = known.base.entry(path.clone());
+                        let values = values.or_insert_with(|| vec![None]);
+                        values.push(None);
+                        let ever = ever.iter().cloned();
+                        values.extend(ever.map(|what| Some(Val { what, mode: 0 })));
                     }
                 }
             }
@@ -431,20 +413,15 @@ impl World {
                 }
             }
             Damage::Index => halve(&pair.join("index")),
-            Damage::Records => {
-                let records = self.lab.home(host.side()).join("logs");
-                if fs::remove_dir_all(records).is_ok() {
-                    self.lost_records.insert(host.side().host());
-                }
-            }
+            Damage::Records => {}
         }
     }
 
-    /// Every content and link target that lies anywhere in the backups of either host.
+    /// Every content and link target that lies anywhere in the backups of any host.
     pub fn retrievable(&self) -> BTreeSet<What> {
         let mut all = BTreeSet::new();
-        for side in Side::BOTH {
-            let pairs = Snapshot::of(&self.lab.state_dir(side).join("pairs"));
+        for host in self.hosts() {
+            let pairs = Snapshot::of(&self.lab.state_dir(host.side()).join("pairs"));
             for (path, entry) in &pairs.entries {
                 let in_run = path.split(|b| *b == b'/').nth(1) == Some(b"runs");
                 if in_run {
@@ -466,16 +443,6 @@ impl World {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-}
-
-/// Content that says whose it is; of equal length for many tags.
-fn content(tag: u32, len: usize) -> Vec<u8> {
-    if len == 0 {
-        return Vec::new();
-    }
-    let mut text = format!("value {tag:08}\n").into_bytes();
-    text.resize(len.max(text.len()), b'.');
-    text
 }
 
 fn halve(file: &std::path::Path) {
