@@ -116,6 +116,33 @@ fn names_are_taken_as_they_are() {
 }
 
 #[test]
+fn what_a_target_made_under_a_name_with_a_line_break_is_carried_over() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("layout = \"releases\"");
+    fleet.commit();
+    fleet.publish(&["vm1"]).expect(0);
+    let own = ["line\nbreak", "li\nne/f", "li\nne/back\\n\n"];
+    let live = fleet.target(1).join("current");
+    fs::create_dir(live.join("li\nne")).unwrap();
+    for name in own {
+        fs::write(live.join(name), name).unwrap();
+    }
+    symlink("no\nwhere", live.join("li\nnk")).unwrap();
+    fleet.write("README.md", "two");
+    fleet.commit();
+    fleet.publish(&["vm1"]).expect(0);
+    assert_eq!(fleet.read(1, "current/README.md").unwrap(), "two");
+    for name in own {
+        let carried = fleet.read(1, &format!("current/{name}"));
+        assert_eq!(carried.as_deref(), Some(name));
+    }
+    let link = fs::read_link(live.join("li\nnk")).unwrap();
+    assert_eq!(link.to_str(), Some("no\nwhere"));
+}
+
+#[test]
 fn two_publishes_to_one_target_do_not_meet_and_a_dead_one_s_lock_is_taken_over() {
     if !ready() {
         return;

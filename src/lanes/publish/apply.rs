@@ -426,14 +426,26 @@ fn lines(steps: &[(u8, RelPath, u8, Vec<u8>)]) -> Vec<u8> {
             if at.is_none_or(|(_, l)| l != leaving) {
                 out.extend_from_slice(if leaving { b"L1\n" } else { b"L0\n" });
             }
-            out.push(b'/');
-            out.extend_from_slice(step.1.as_bytes());
-            out.push(b'\n');
+            line(&mut out, b'/', step.1.as_bytes());
             at = Some((&step.1, leaving));
         }
-        out.push(step.2);
-        out.extend_from_slice(&step.3);
-        out.push(b'\n');
+        line(&mut out, step.2, &step.3);
     }
     out
+}
+
+/// One line of the order. What the target made itself may have a name with a line break: then the line comes escaped.
+fn line(out: &mut Vec<u8>, op: u8, name: &[u8]) {
+    match name.contains(&b'\n') {
+        true => {
+            let whole = [&[op], name].concat();
+            out.push(b'\\');
+            out.extend_from_slice(remote::escaped(&whole).as_bytes());
+        }
+        false => {
+            out.push(op);
+            out.extend_from_slice(name);
+        }
+    }
+    out.push(b'\n');
 }
