@@ -38,7 +38,8 @@ pub struct Fleet {
     last: Option<(String, String)>,
 }
 
-fn side_by_side(path: &[u8]) -> bool {
+/// What a publish or git keeps beside what is published.
+fn is_ours(path: &[u8]) -> bool {
     let mut names = path.split(|b| *b == b'/');
     names.any(|n| n.starts_with(b".ubos-sync.") || n == b".sync_rev" || n == b".git")
 }
@@ -97,7 +98,7 @@ impl Fleet {
 
     pub fn look(&self) -> Snapshot {
         let mut all = Snapshot::of(&self.live());
-        all.entries.retain(|p, _| !p.is_empty() && !side_by_side(p));
+        all.entries.retain(|p, _| !p.is_empty() && !is_ours(p));
         all
     }
 
@@ -289,22 +290,16 @@ impl Fleet {
         match rev.as_deref() {
             None => Ok(()),
             Some(rev) if Some(rev) == before.1 && rev != commit => {
-                let mut diff = before.0.clone();
-                diff.entries.retain(|p, _| !restless(p));
-                let mut now = self.look();
-                now.entries.retain(|p, _| !restless(p));
-                let is_same = |a: &Snapshot, b: &Snapshot| {
-                    let plain = |t: &Snapshot| -> Vec<_> {
-                        let all = t.entries.iter();
-                        all.map(|(p, e)| (p.clone(), wants(e))).collect()
-                    };
-                    plain(a) == plain(b)
+                let now = self.look();
+                let still = |tree: &Snapshot| -> Vec<_> {
+                    let all = tree.entries.iter().filter(|(p, _)| !restless(p));
+                    all.map(|(p, e)| (p.clone(), wants(e))).collect()
                 };
-                match is_same(&diff, &now) {
+                match still(before.0) == still(&now) {
                     true => Ok(()),
                     false => Err(format!(
                         "I11: it broke off, and the sentinel still says {rev}\n{}",
-                        diff.diff(&now)
+                        before.0.diff(&now)
                     )),
                 }
             }
@@ -341,7 +336,7 @@ impl World {
         let tree = self.lab.snapshot(Side::Laptop).entries;
         let wanted: Wanted = tree
             .iter()
-            .filter(|(p, e)| e.kind != Kind::Dir && !is_apart(p) && !side_by_side(p))
+            .filter(|(p, e)| e.kind != Kind::Dir && !is_apart(p) && !is_ours(p))
             .map(|(p, e)| (p.clone(), wants(e)))
             .collect();
         for (path, (what, _)) in &wanted {
