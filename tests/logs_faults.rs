@@ -225,7 +225,7 @@ fn without_rsync_nothing_is_touched_and_the_host_is_named() {
         let said = json["lanes"][0]["message"].as_str().unwrap();
         let host = match side {
             Side::Laptop => "this host",
-            Side::Server => "balaur",
+            other => other.host(),
         };
         assert!(said.contains(host) && said.contains("rsync"), "{said}");
         assert!(!near(&lab).exists());

@@ -306,7 +306,7 @@ impl Fleet {
             // Nothing has begun: what somebody changed there is as it was.
             Some(rev) if Some(rev) == before.1 && before.0.diff(&self.look()).is_empty() => Ok(()),
             Some(rev) => {
-                let judged = self.complete(&rev.to_owned(), before.0, restless);
+                let judged = self.complete(rev, before.0, restless);
                 (self.ours, self.maybe) = known;
                 judged.map_err(|why| format!("it broke off, and the sentinel says {rev}; {why}"))
             }
