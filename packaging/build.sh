@@ -35,6 +35,8 @@ cp "$program" "$root/bin/ubos-sync"
 strip "$root/bin/ubos-sync" 2>/dev/null || true
 chmod 755 "$root/bin/ubos-sync"
 "$program" man --out "$scratch/man" >/dev/null
+# Read and written are two files.
+# shellcheck disable=SC2094
 for page in "$scratch/man"/*.1; do gzip -9n <"$page" >"$root/share/man/man1/$(basename "$page").gz"; done
 "$program" completions bash >"$root/share/bash-completion/completions/ubos-sync"
 "$program" completions zsh >"$root/share/zsh/vendor-completions/_ubos-sync"

@@ -89,7 +89,7 @@ stop)
     outer=$(cat "$box/outer" 2>/dev/null || echo)
     [ -z "$first" ] || kill -s RTMIN+4 "$first" 2>/dev/null || true
     for _ in $(seq 50); do
-        [ -n "$outer" ] && kill -0 "$outer" 2>/dev/null || break
+        { [ -n "$outer" ] && kill -0 "$outer" 2>/dev/null; } || break
         sleep 0.1
     done
     [ -z "$outer" ] || kill -9 "$outer" 2>/dev/null || true

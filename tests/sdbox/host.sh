@@ -43,6 +43,7 @@ http.server.HTTPServer(("127.0.0.1", 8099), Hook).serve_forever()
 HOOK
 setsid python3 /srv/hook.py >/dev/null 2>&1 </dev/null &
 # Names with everything that could mean something to a unit.
+# shellcheck disable=SC2016
 dir='/etc/ubos-sync/1 00% "q" $x & <ä> \z;#'
 mkdir "$dir"
 cat >"$dir/policy.toml" <<POLICY
