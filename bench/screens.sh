@@ -3,56 +3,25 @@
 #
 #   bench/screens.sh [PROGRAM]        default: target/release/ubos-sync
 #
-#   RECORDS=10000   runs on record    CHANGES=100000  changes of one plan    TIMES=21  runs of each    KEEP=1  leave the scratch folder
+#   RECORDS=10000   runs on record    CHANGES=100000  changes of one plan    TIMES=21  runs of each
+#   and what bench/pair.sh says
 #
 # The records are copies of a real one. The plan is read from its record and shown, so its time holds the reading, too.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-program=${1:-$here/target/release/ubos-sync}
+# shellcheck source=bench/pair.sh
+. "$(dirname "${BASH_SOURCE[0]}")/pair.sh"
 records=${RECORDS:-10000}
 changes=${CHANGES:-100000}
 times=${TIMES:-21}
-[ -x "$program" ] || {
-    echo "bench: $program is not there; run 'make build' first" >&2
-    exit 1
-}
-program=$(cd "$(dirname "$program")" && pwd)/$(basename "$program")
 
-lab=$(mktemp -d /tmp/ubb-XXXXXX)
-leave() {
-    code=$?
-    trap - EXIT
-    [ -n "${KEEP:-}" ] || rm -rf "$lab"
-    exit "$code"
-}
-trap leave EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-mkdir -p "$lab/mac/tree/docs" "$lab/disk"
-: >"$lab/mac/tree/.ubos-root"
-: >"$lab/disk/.ubos-root"
-cat >"$lab/mac/ubos-sync.toml" <<POLICY
-schema = 1
-[site]
-name = "mac"
-root = "$lab/mac/tree"
-[audit]
-dir = "$lab/mac/logs"
-[[peer]]
-name = "disk"
-root = "$lab/disk"
-POLICY
-chmod 600 "$lab/mac/ubos-sync.toml"
-ours() {
-    env -i HOME="$lab/mac" PATH="$PATH" LANG=C.UTF-8 TZ=UTC UBOS_SYNC_POLICY="$lab/mac/ubos-sync.toml" "$program" "$@"
-}
+mkdir -p "$lab/mac/tree/docs"
+local_policy
 
 # Many records: copies of one applied run, each a minute after the one before.
 echo one >"$lab/mac/tree/docs/one.md"
-ours -q truth --apply
-python3 - "$lab/mac/logs/runs" "$records" <<'PY'
+quietly ours disk truth --apply
+"$python" - "$state-audit/runs" "$records" <<'PY'
 import datetime, json, pathlib, sys
 
 runs, wanted = pathlib.Path(sys.argv[1]), int(sys.argv[2])
@@ -66,41 +35,25 @@ for n in range(wanted):
     (runs / f"{record['run']}.json").write_text(json.dumps(record, indent=2))
 PY
 
-# Seconds of each of `times` runs, sorted; the slowest and the peak memory in KiB go to standard output with the median.
-measure() {
-    local name=$1 most=$2 n
+# TITLE AIM WORD...: milliseconds of each of `times` runs; the first one only fills caches.
+screen() {
+    local title=$1 aim=$2 n low middle high
     shift 2
-    : >"$lab/seconds"
-    ours "$@" >"$lab/out"
-    for ((n = 0; n < times; n++)); do
-        local started ended
-        started=$(date +%s%N)
-        ours "$@" >"$lab/out"
-        ended=$(date +%s%N)
-        echo "$started $ended" | awk '{ printf "%.1f\n", ($2 - $1) / 1e6 }' >>"$lab/seconds"
-    done
-    local memory=-
-    if env -i /usr/bin/time -f %M true >/dev/null 2>&1; then
-        memory=$(ours_measured "$@")
-    fi
-    sort -n "$lab/seconds" | awk -v name="$name" -v most="$most" -v memory="$memory" '{ v[NR] = $1 } END {
-        printf "%-34s %8.1f %8.1f %8.1f %8s %10s\n", name, v[1], v[int((NR + 1) / 2)], v[NR], most, memory }'
+    rm -f "$lab/timing.a"
+    ours disk "$@" >"$lab/out"
+    for ((n = 0; n < times; n++)); do timed timing.a ours disk "$@"; done
+    awk '{ print $1 * 1000 }' "$lab/timing.a" >"$lab/milliseconds"
+    IFS=$'\t' read -r low middle high <<<"$(spread "$lab/milliseconds")"
+    row "$title" - ms "$aim" "$times" "$low" "$middle" "$high" - -
 }
 
-ours_measured() {
-    env -i HOME="$lab/mac" PATH="$PATH" LANG=C.UTF-8 TZ=UTC UBOS_SYNC_POLICY="$lab/mac/ubos-sync.toml" \
-        /usr/bin/time -f %M -o "$lab/memory" "$program" "$@" >"$lab/out"
-    cat "$lab/memory"
-}
-
-echo "$records records, a plan of $changes changes, $times runs of each; load $(cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo unknown)"
-printf '%-34s %8s %8s %8s %8s %10s\n' 'screen (ms)' min median max aim 'peak KiB'
-measure '--help' 20 --help
-measure 'status --offline' 50 status --offline
-measure 'runs list' - runs list
+heading "screens: $records records, a plan of $changes changes, $times runs of each"
+screen "\`--help\`" 20 --help
+screen "\`status --offline\`" 50 status --offline
+screen "\`runs list\`" - runs list
 
 # One plan of many changes, as the newest record.
-python3 - "$lab/mac/logs/runs" "$changes" <<'PY'
+"$python" - "$state-audit/runs" "$changes" <<'PY'
 import datetime, json, pathlib, sys
 
 runs, wanted = pathlib.Path(sys.argv[1]), int(sys.argv[2])
@@ -116,9 +69,10 @@ lane.update(outcome="pending", changes=[
 (runs / f"{record['run']}.json").write_text(json.dumps(record, indent=2))
 PY
 times=$(((times + 3) / 4))
-measure 'a plan, read and shown' 1000 runs show last
-measure 'the same as JSON' - runs show last --json
-measure 'status --offline beside it' 50 status --offline
-sed -i.bak -e 's/"mode": "dry-run"/"mode": "apply"/' -e 's/"result": "planned"/"result": "done"/' "$lab"/mac/logs/runs/*-truth-ffffff.json
-rm "$lab"/mac/logs/runs/*.bak
-measure 'the same, carried out' 50 status --offline
+screen "a plan, read and shown" 1000 runs show last
+peak_row "a plan, read and shown, peak memory" - --policy "$lab/mac/disk.toml" runs show last
+screen "the same as JSON" - runs show last --json
+screen "\`status --offline\` beside it" 50 status --offline
+sed -i.bak -e 's/"mode": "dry-run"/"mode": "apply"/' -e 's/"result": "planned"/"result": "done"/' "$state-audit"/runs/*-truth-ffffff.json
+rm "$state-audit"/runs/*.bak
+screen "the same, carried out" 50 status --offline

@@ -9,12 +9,15 @@
 # is left when the worker has ended. Ends with 1 when something other than memory has grown or anything is left.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=bench/pair.sh
-. "$here/pair.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/pair.sh"
 cycles=${CYCLES:-1000}
 
-make_tree "${FILES:-500}"
+files=${FILES:-500}
+serve
+policy ubos-sync
+fill "$lab/mac/tree" "$files" "$((3000 * files))"
+quietly "$program" truth --apply
 cat >>"$UBOS_SYNC_POLICY" <<POLICY
 [schedule]
 interval = "50ms"
@@ -24,6 +27,7 @@ POLICY
 
 "$program" watch --apply 2>"$lab/worker.err" &
 worker=$!
+started+=("$worker")
 done_cycles() { sed -n 's/.*"cycles": \([0-9]*\).*/\1/p' "$state/worker.json" 2>/dev/null || echo 0; }
 reached() { [ "$(done_cycles)" -ge "$1" ] 2>/dev/null; }
 below() { # PID: it and all its descendants
@@ -47,7 +51,7 @@ measure() {
 show() { printf '%-22s %8s KiB %5s fds %4s threads %3s children %3s far %3s temp %3s sockets\n' "$@"; }
 # Between cycles things look alike; within one they do not: the least of many looks is what stays.
 settle() {
-    l_rss= l_fds=9999 l_threads=9999 l_children=9999 l_far=9999 l_temp=9999 l_sockets=9999
+    l_rss='' l_fds=9999 l_threads=9999 l_children=9999 l_far=9999 l_temp=9999 l_sockets=9999
     for _ in $(seq 60); do
         measure
         l_rss=$rss
