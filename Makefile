@@ -5,7 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
 # Scripts that `make lint` reads: those that any sh must understand, and those that may ask for bash.
 SH := .ci/ensure-tools .ci/ensure-gitleaks .ci/fuzz .ci/mutants .ci/coverage src/cli/demo.sh packaging/build.sh packaging/source.sh packaging/homebrew.sh docs/picture.sh tests/sdbox/host.sh
-BASH := .ci/run tests/sdbox/box.sh bench/truth.sh bench/logs.sh bench/publish.sh bench/rollback.sh bench/soak.sh bench/watch.sh bench/pair.sh bench/screens.sh
+BASH := .ci/run tests/sdbox/box.sh $(wildcard bench/*.sh)
 
 .PHONY: help demo test torture fuzz mutants coverage deny lint bench build package picture clean
 
@@ -18,7 +18,7 @@ help:
 	@echo "make coverage  which lines of model, tool and lanes the tests reach"
 	@echo "make deny   sources, licences and known faults of all crates, by cargo-deny"
 	@echo "make lint   formatting and clippy, warnings are errors"
-	@echo "make bench  time and memory of 'truth --apply' against plain unison over the same ssh"
+	@echo "make bench [PAIRS=5] [ONLY='truth full']  time and memory against unison, rsync and rclone by hand; writes docs/benchmarks.md"
 	@echo "make build  target/release/ubos-sync"
 	@echo "make package  a Debian package, a tarball and a Homebrew formula in target/packages/"
 	@echo "make picture  docs/plan.svg, the README's picture, from what the program prints"
@@ -71,13 +71,9 @@ lint:
 	@if command -v shellcheck >/dev/null 2>&1; then shellcheck $(SH) $(BASH); fi
 
 bench:
-	.ci/ensure-tools test
+	.ci/ensure-tools bench
 	$(CARGO) build --release
-	bench/truth.sh target/release/ubos-sync
-	bench/logs.sh target/release/ubos-sync
-	bench/publish.sh target/release/ubos-sync
-	bench/rollback.sh target/release/ubos-sync
-	bench/screens.sh target/release/ubos-sync
+	bench/all.sh target/release/ubos-sync
 
 build:
 	.ci/ensure-tools build

@@ -253,7 +253,7 @@ row() { # TITLE AGAINST UNIT AIM COUNT LOW MIDDLE HIGH OURS OTHER
     [ -z "${ROWS:-}" ] || (IFS=$'\t' && printf '%s\n' "$*") >>"$ROWS"
     local verdict='' show=%8.3f
     if [ "$4" != - ]; then verdict=$(awk -v is="$7" -v aim="$4" 'BEGIN { print "<= " aim (is <= aim ? "  met" : "  MISSED") }'); fi
-    [ "$3" = ratio ] || show=%8.0f
+    [ "$3" = ratio ] || show=%8.1f
     # shellcheck disable=SC2059
     printf "%-44s %-24s %9s %9s  $show $show $show  %s\n" "$1" "$2" "$9" "${10}" "$6" "$7" "$8" "$([ "$3" = ratio ] || echo "$3 ")$verdict"
 }

@@ -3,13 +3,13 @@
 #
 #   bench/rollback.sh [PROGRAM]       default: target/release/ubos-sync
 #
-#   FILES=2000  edited files of each run      and what bench/pair.sh says
+#   CHANGED=2000  edited files of each run      and what bench/pair.sh says
 #
 # Two trees on this machine, so that no line hides what the work costs.
 set -euo pipefail
 # shellcheck source=bench/pair.sh
 . "$(dirname "${BASH_SOURCE[0]}")/pair.sh"
-files=${FILES:-2000}
+files=${CHANGED:-2000}
 
 fill "$lab/mac/tree" "$files" "$((12 * files))"
 echo anchor >"$lab/mac/tree/docs/anchor"
