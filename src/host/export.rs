@@ -83,10 +83,6 @@ pub fn write_script(path: &Path, text: &str) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
-pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::write(path, bytes)
-}
-
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }

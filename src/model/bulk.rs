@@ -51,7 +51,7 @@ struct Group<'a> {
     fits: bool,
 }
 
-/// The batches of a plan, and the plan without them.
+/// The batches of a plan, and what else it changes.
 pub fn divide(plan: &TruthPlan, local: &Replica, peer: &Replica) -> (Vec<Batch>, TruthPlan) {
     let renamed = renamed(plan);
     let mut groups: Vec<Group> = Vec::new();
@@ -104,9 +104,7 @@ pub fn divide(plan: &TruthPlan, local: &Replica, peer: &Replica) -> (Vec<Batch>,
         .collect();
     let mut taken: Vec<&RelPath> = batches.iter().flat_map(Batch::paths).collect();
     taken.sort();
-    let mut rest = plan.clone();
-    rest.changes
-        .retain(|c| taken.binary_search(&&c.path).is_err());
+    let rest = plan.only(|c| taken.binary_search(&&c.path).is_err());
     (batches, rest)
 }
 

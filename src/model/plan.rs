@@ -131,6 +131,14 @@ pub struct TruthPlan {
 }
 
 impl TruthPlan {
+    /// A plan of some of the changes, without what is left and what is noted.
+    pub fn only(&self, wanted: impl Fn(&Change) -> bool) -> TruthPlan {
+        TruthPlan {
+            changes: self.changes.iter().filter(|c| wanted(c)).cloned().collect(),
+            ..TruthPlan::default()
+        }
+    }
+
     /// Digest of the plan's meaning (12 hex digits): what changes, where, from what to what.
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();

@@ -253,9 +253,10 @@ fn proceed(
         }
         None => 0,
     };
-    let mut rest = plan.clone();
-    rest.changes.retain(|c| left.contains(&c.path));
-    let mut rest = (!left.is_empty()).then(|| scope(&rest, &p.local, &p.peer));
+    let mut rest = (!left.is_empty()).then(|| {
+        let rest = plan.only(|c| left.contains(&c.path));
+        scope(&rest, &p.local, &p.peer)
+    });
     loop {
         if start >= work.scope.items.len() {
             let Some(rest) = rest.take() else { return said };

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::host::{export, process, signals};
+use crate::host::{export, files, process, signals};
 use crate::lanes::truth::content;
 use crate::lanes::truth::hosts::Host;
 use crate::lanes::truth::propose::{Proposal, Request};
@@ -72,7 +72,8 @@ impl<'a> Stream<'a> {
         let dir = &p.pair.scratch;
         export::write_script(&dir.join(rsync_push::STARTER), &starter).ok()?;
         let list = dir.join("bulk.list");
-        export::write(&list, &content::listed(&self.names(self.batch.paths()))).ok()?;
+        let names = content::listed(&self.names(self.batch.paths()));
+        files::write_atomic(&list, &names, files::Sync::Later).ok()?;
         let in_stage = format!("{}/", self.stage);
         let (from, to) = match self.batch.to {
             Side::Peer => (here.join("."), OsString::from(format!("target:{in_stage}"))),
