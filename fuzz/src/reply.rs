@@ -1,6 +1,7 @@
 //! What a host says of itself before a run: the answer of the agent, behind whatever its login shell printed.
 
-use ubos_sync::lanes::truth::hosts::{Holder, Said, holder, parse_said};
+use ubos_sync::lanes::truth::hosts::{Holder, holder};
+use ubos_sync::lanes::truth::said::{Said, parse_said};
 use ubos_sync::model::policy::Remote;
 use ubos_sync::tool::manager;
 use ubos_sync::tool::remote::{encode, escaped, framed, parts, values};

@@ -9,6 +9,7 @@ mod starters;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Scope;
 use std::time::Duration;
 
 use crate::host::process::{self, Heard, Session};
@@ -231,7 +232,7 @@ impl Link {
         parameters: &[&str],
         stderr: &Path,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
-        let held = self.agent(script, parameters, stderr)?;
+        let held = self.agent(script, parameters, stderr, &AtomicBool::new(false))?;
         if let Way::Ssh { made, .. } = &self.way {
             // It stays as long as the connection is needed.
             made.store(true, Ordering::Release);
@@ -240,13 +241,15 @@ impl Link {
     }
 
     /// Opens the agent and waits for its first answer (everything up to its END). The next attempt, should this one find a lock,
-    /// has to make the connection again.
+    /// has to make the connection again. `more`: other scripts will follow, so that their shell is started as soon as there is a
+    /// connection.
     pub fn open_agent(
         &self,
         parameters: &[&str],
         stderr: &Path,
+        more: &AtomicBool,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
-        self.agent(remote::AGENT, parameters, stderr)
+        self.agent(remote::AGENT, parameters, stderr, more)
     }
 
     fn agent(
@@ -254,12 +257,14 @@ impl Link {
         script: &str,
         parameters: &[&str],
         stderr: &Path,
+        more: &AtomicBool,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
         let makes = match &self.way {
             Way::Local => false,
             Way::Ssh { made, .. } => !made.load(Ordering::Acquire),
         };
-        let (session, Answer { nonce, noise, body }) = self.begin(script, parameters, stderr)?;
+        let (session, Answer { nonce, noise, body }) =
+            std::thread::scope(|s| self.begin(script, parameters, stderr, (more, s)))?;
         let beat = beat(&session);
         let agent = Agent {
             session,
@@ -273,11 +278,12 @@ impl Link {
     }
 
     /// Starts a script that stays, and waits for its first answer (everything up to its END).
-    fn begin(
-        &self,
+    fn begin<'s>(
+        &'s self,
         script: &str,
         parameters: &[&str],
         stderr: &Path,
+        (more, meanwhile): (&AtomicBool, &'s Scope<'s, '_>),
     ) -> Result<(Session, Answer), LinkError> {
         let nonce = nonce();
         let mut all = vec![nonce.as_str()];
@@ -303,6 +309,12 @@ impl Link {
         loop {
             match session.hear(Duration::from_millis(100)) {
                 Heard::Bytes(bytes) => {
+                    if heard.is_empty() && more.load(Ordering::Acquire) {
+                        meanwhile.spawn(|| {
+                            self.shell
+                                .prepare(&|| self.invocation(false), &self::nonce());
+                        });
+                    }
                     let from = heard.len().saturating_sub(end.len());
                     heard.extend_from_slice(&bytes);
                     last = clock::monotonic();

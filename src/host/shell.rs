@@ -54,12 +54,10 @@ impl Place {
             return None;
         }
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.is_none() {
-            match Shell::open(&start(), nonce) {
-                Ok(Ok(shell)) => *place = Some(shell),
-                Ok(Err(said)) => return Some(Ok(said)),
-                Err(e) => return Some(Err(e)),
-            }
+        match Self::stand(&mut place, start, nonce) {
+            Ok(Ok(())) => {}
+            Ok(Err(said)) => return Some(Ok(said)),
+            Err(e) => return Some(Err(e)),
         }
         let shell = place.as_mut()?;
         let said = shell.ask(&request, nonce);
@@ -71,6 +69,24 @@ impl Place {
             }));
         }
         Some(said)
+    }
+
+    /// Has a shell stand there, for scripts that will come; one that cannot be started is told of by the first of them.
+    pub fn prepare(&self, start: &dyn Fn() -> Invocation, nonce: &str) {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = Self::stand(&mut place, start, nonce);
+    }
+
+    fn stand(
+        place: &mut Option<Shell>,
+        start: &dyn Fn() -> Invocation,
+        nonce: &str,
+    ) -> io::Result<Result<(), Said>> {
+        if place.is_some() {
+            return Ok(Ok(()));
+        }
+        let opened = Shell::open(&start(), nonce)?;
+        Ok(opened.map(|shell| *place = Some(shell)))
     }
 
     /// Starts the shell now, by a session that makes the connection; what was complained of when that failed.

@@ -19,12 +19,14 @@ use crate::model::reconcile::Replica;
 use crate::model::text::hex;
 use crate::model::tree::What;
 
-const HEAD: &str = "ubos-sync calm 1";
+const HEAD: &str = "ubos-sync calm 2";
 
 /// What is remembered: the key of the state that was found to be in sync, and when everything was last read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calm {
     key: String,
+    /// Of this host's list alone: when it is another one, the long way is certain before the peer has answered.
+    pub local: String,
     full_at: i128,
 }
 
@@ -42,6 +44,7 @@ pub fn load(pair: &str, policy: &Policy, now: i128) -> Option<Calm> {
     }
     let calm = Calm {
         key: lines.next()?.to_owned(),
+        local: lines.next()?.to_owned(),
         full_at: lines.next()?.parse().ok()?,
     };
     let age = now - calm.full_at;
@@ -76,10 +79,10 @@ pub fn remember(
     if !is_known(Side::Local, local, index) || !is_known(Side::Peer, peer, index) {
         return;
     }
-    let Some(key) = key(policy, pair) else {
+    let (Some(key), Some(here)) = (key(policy, pair), &pair.local.sweep_digest) else {
         return;
     };
-    let text = format!("{HEAD}\n{key}\n{}\nend\n", index.full_at);
+    let text = format!("{HEAD}\n{key}\n{here}\n{}\nend\n", index.full_at);
     let _ = files::write_atomic(
         &path(&pair.id, policy),
         text.as_bytes(),

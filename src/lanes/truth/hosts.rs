@@ -3,6 +3,8 @@
 //! Invariant: a [`Pair`] exists only while both agents live; dropping it lets both locks go.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -11,6 +13,7 @@ use crate::host::link::{Agent, Link, LinkError};
 use crate::host::sweep::{Swept, sweep};
 use crate::host::{clock, process, signals};
 use crate::lanes::reach::Reach;
+use crate::lanes::truth::said::{Said, parse_said};
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy, Site};
 use crate::model::rules::Rules;
@@ -43,49 +46,6 @@ pub struct Host {
 enum List {
     Told(Vec<u8>),
     Seen(Option<Swept>),
-}
-
-/// What the agent said, parsed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Said {
-    pub state: String,
-    pub root: Option<String>,
-    pub root_problem: Option<String>,
-    pub root_identity: String,
-    pub root_usable: bool,
-    pub marker: bool,
-    pub free_bytes: Option<u64>,
-    /// Where our own files lie, when that is another disk.
-    pub state_free: Option<u64>,
-    pub unison: String,
-    pub missing: Vec<String>,
-    pub style: String,
-    pub generations: Vec<Held>,
-    pub pending: Vec<String>,
-    pub synced: bool,
-    pub held: Option<String>,
-    /// The run that a rollback was taking back when it broke off.
-    pub undoing: Option<String>,
-    /// Includes that are reached through a link.
-    pub through: Vec<String>,
-    /// Its clock when it spoke, and ours when the connection began and when the answer was there.
-    pub clock: Option<i128>,
-    pub swept_at: i128,
-    pub cleared: Option<String>,
-    /// The engine, as it is called there.
-    pub program: String,
-    /// Only told to who looks: the dead run whose lock lies there, and what stands in a lock's place without being one.
-    pub dead_lock: Option<String>,
-    pub odd_lock: Option<String>,
-}
-
-/// A generation that a host holds; the newest sorts last.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Held {
-    pub serial: u64,
-    pub name: String,
-    /// Of its manifest.
-    pub digest: String,
 }
 
 /// Who holds a lock, in words for a person.
@@ -171,6 +131,45 @@ pub fn held_here(site: &Site, peer: &str) -> Option<String> {
     Some(crate::model::text::neutral_bytes(line))
 }
 
+/// Whether a run has to read both trees: sure from the start, or as soon as this host's list is not the one that leaves nothing to do.
+#[derive(Default)]
+pub struct Need<'a> {
+    calm: Option<&'a str>,
+    is: AtomicBool,
+    tell: Option<mpsc::Sender<()>>,
+}
+
+impl<'a> Need<'a> {
+    /// `calm`: the digest of this host's list when nothing is to do; `tell` hears of the need once.
+    pub fn of_trees(calm: Option<&'a str>, tell: mpsc::Sender<()>) -> Self {
+        let need = Self {
+            calm,
+            is: AtomicBool::new(false),
+            tell: Some(tell),
+        };
+        if calm.is_none() {
+            need.arises();
+        }
+        need
+    }
+
+    fn arises(&self) {
+        if let Some(tell) = &self.tell
+            && !self.is.swap(true, Ordering::AcqRel)
+        {
+            let _ = tell.send(());
+        }
+    }
+
+    /// This host's list is there: whether there is a need now.
+    fn sees(&self, digest: Option<&str>) -> bool {
+        if digest != self.calm {
+            self.arises();
+        }
+        self.is.load(Ordering::Acquire)
+    }
+}
+
 /// Opens both hosts at once, and locks them.
 pub fn open(
     policy: &Policy,
@@ -178,11 +177,11 @@ pub fn open(
     reach: &Reach,
     run: &str,
     command: &str,
-    will_sort: bool,
+    need: &Need,
 ) -> Result<Pair, OpenError> {
     let until = clock::monotonic() + ENDING;
     loop {
-        match both(policy, peer, reach, (run, command), "lock", will_sort) {
+        match both(policy, peer, reach, (run, command), "lock", need) {
             Err(OpenError::Locked(holder))
                 if holder.is_ending(&policy.site)
                     && clock::monotonic() < until
@@ -203,7 +202,8 @@ pub fn look(
     run: &str,
     command: &str,
 ) -> Result<Pair, OpenError> {
-    both(policy, peer, reach, (run, command), "look", false)
+    let need = Need::default();
+    both(policy, peer, reach, (run, command), "look", &need)
 }
 
 fn both(
@@ -212,7 +212,7 @@ fn both(
     reach: &Reach,
     (run, command): (&str, &str),
     want: &str,
-    will_sort: bool,
+    need: &Need,
 ) -> Result<Pair, OpenError> {
     let id = pair_id(&policy.site.name, &peer.name);
     let state = policy.site.state_dir.display().to_string();
@@ -245,13 +245,16 @@ fn both(
         root: peer.root.clone(),
         unison: peer.unison.clone(),
     };
-    let open_one =
-        |asked: Asked, file: &Path| open_host(policy, asked, &id, (run, &who, want), file);
+    let open_one = |asked: Asked, file: &Path| {
+        open_host(policy, asked, &id, (run, &who, want), file, &need.is)
+    };
     let (here, there) = (scratch.join("local.err"), scratch.join("peer.err"));
     let (local, peer) = std::thread::scope(|s| {
         let far = s.spawn(|| open_one(theirs, &there));
         let mut near = open_one(ours, &here);
-        if let (Ok(host), true) = (&mut near, will_sort) {
+        if let Ok(host) = &mut near
+            && need.sees(host.sweep_digest.as_deref())
+        {
             // While the peer is not there yet; what is wrong with it is said when both are sorted.
             let _ = sort_tree(host, &policy.truth.rules);
         }
@@ -288,6 +291,7 @@ fn open_host(
     pair: &str,
     (run, who, want): (&str, &str, &str),
     stderr: &Path,
+    more: &AtomicBool,
 ) -> Result<Host, OpenError> {
     let rules = &policy.truth.rules;
     let prunes = rules.prune_names();
@@ -310,7 +314,7 @@ fn open_host(
     ];
     parameters.extend(includes.iter().map(String::as_str));
     parameters.extend(prunes.iter().map(String::as_str));
-    let (agent, mut body) = asked.link.open_agent(&parameters, stderr)?;
+    let (agent, mut body) = asked.link.open_agent(&parameters, stderr, more)?;
     let name = asked.link.name.clone();
     if let Some(what) = remote::value(&body, "nolock") {
         let what = crate::model::text::neutral(what);
@@ -436,53 +440,5 @@ pub fn holder(on: &str, body: &[u8]) -> Holder {
             field("command"),
             field("since")
         )),
-    }
-}
-
-fn held(line: &str) -> Option<Held> {
-    let mut words = line.split_whitespace();
-    Some(Held {
-        name: words.next()?.to_owned(),
-        digest: words.next()?.to_owned(),
-        serial: words.next().and_then(|n| n.parse().ok()).unwrap_or(0),
-    })
-}
-
-pub fn parse_said(body: &[u8]) -> Said {
-    let get = |key| remote::value(body, key).map(str::to_owned);
-    let kib = |key| remote::value(body, key).and_then(|v| v.parse::<u64>().ok());
-    let mut missing = Vec::new();
-    if remote::value(body, "sha") == Some("none") {
-        missing.push("sha256sum or shasum".to_owned());
-    }
-    if remote::value(body, "stat") == Some("none") {
-        missing.push("a find or stat that tells nanoseconds".to_owned());
-    }
-    Said {
-        state: get("state").unwrap_or_default(),
-        root: get("root"),
-        root_problem: get("rootbad"),
-        root_identity: get("rootid").unwrap_or_default(),
-        root_usable: remote::value(body, "rootrwx").is_some(),
-        marker: remote::value(body, "marker").is_some(),
-        free_bytes: kib("space").map(|k| k.saturating_mul(1024)),
-        state_free: kib("statespace").map(|k| k.saturating_mul(1024)),
-        unison: get("unison").unwrap_or_default(),
-        missing,
-        style: get("stat").unwrap_or_default(),
-        generations: remote::values(body, "gen").filter_map(held).collect(),
-        pending: remote::values(body, "pending").map(str::to_owned).collect(),
-        synced: remote::value(body, "synced").is_some(),
-        held: get("heldby"),
-        undoing: get("undoing"),
-        through: remote::values(body, "through").map(str::to_owned).collect(),
-        clock: remote::value(body, "clock").and_then(|v| facts::seconds(v.as_bytes())),
-        swept_at: remote::value(body, "swept")
-            .and_then(|v| facts::seconds(v.as_bytes()))
-            .unwrap_or(0),
-        cleared: get("cleared"),
-        program: String::new(),
-        dead_lock: get("lockdead"),
-        odd_lock: get("lockodd"),
     }
 }

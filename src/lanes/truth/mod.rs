@@ -18,5 +18,6 @@ pub mod pause;
 pub mod propose;
 pub mod room;
 pub mod run;
+pub mod said;
 pub mod still;
 pub mod verify;

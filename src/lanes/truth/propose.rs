@@ -3,14 +3,16 @@
 //! Invariant: a [`Proposal`] has changed nothing in any replica, and dropping it lets everything go.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use crate::host::files;
 use crate::host::link::LinkError;
 use crate::lanes::reach::Reach;
 use crate::lanes::truth::base::{self, Base};
 use crate::lanes::truth::begin::{Work, begin};
+use crate::lanes::truth::calm::Calm;
 use crate::lanes::truth::engine::EngineError;
-use crate::lanes::truth::hosts::{self, OpenError, Pair};
+use crate::lanes::truth::hosts::{self, Need, OpenError, Pair};
 use crate::lanes::truth::{calm, content, facts};
 use crate::model::decide::{Clocks, Judge};
 use crate::model::entry::Entry;
@@ -23,6 +25,7 @@ use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
 use crate::model::reconcile::{Reconciled, Replica, reconcile};
 use crate::model::rules::Verdict;
+use crate::model::thread::joined;
 
 /// What is asked of the lane for one peer.
 pub struct Request<'a> {
@@ -116,7 +119,7 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         true => calm::load(&id, policy, crate::host::clock::now_ns()),
         false => None,
     };
-    let (pair, memory) = open(request, &id, calm.is_none());
+    let (pair, memory) = open(request, &id, calm.as_ref());
     let mut pair = pair?;
     let waived = request.allow.iter().any(|a| a == "clock_skew");
     let (clocks, skew_ms) = facts::clocks(policy, &mut pair, waived);
@@ -155,7 +158,11 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     let Reconciled {
         mut plan,
         mut agreed,
-    } = reconcile(&judge, &base.manifest, &local, &far);
+    } = std::thread::scope(|s| {
+        let plan = s.spawn(|| reconcile(&judge, &base.manifest, &local, &far));
+        facts::with_content(&mut known, &base.manifest, &local, &far);
+        joined(plan)
+    });
     narrow(&mut plan, &mut agreed, request.paths);
     for through in pair
         .local
@@ -166,7 +173,6 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     {
         note_through(&mut plan, through);
     }
-    facts::with_content(&mut known, &base.manifest, &local, &far);
     let settled = agreed.is_empty() && recovered.is_empty();
     if whole && settled && !facts::moved(&pair, policy, &base.manifest) {
         calm::remember(policy, &pair, &base, &plan, (&local, &far), &index);
@@ -199,27 +205,30 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     })
 }
 
-/// Opens both hosts; what this one remembers is read meanwhile, when it is likely to be needed.
+/// Opens both hosts; what this one remembers is read meanwhile, as soon as it is known to be needed.
 #[expect(clippy::type_complexity, reason = "two answers of two threads")]
 fn open(
     request: &Request,
     id: &str,
-    remember: bool,
+    calm: Option<&Calm>,
 ) -> (
     Result<Pair, OpenError>,
     Option<(Index, Option<base::Early>)>,
 ) {
+    let (news, is_news) = mpsc::channel();
+    let need = Need::of_trees(calm.map(|c| c.local.as_str()), news);
     std::thread::scope(|s| {
-        let memory = remember.then(|| s.spawn(|| remembered(request, id)));
+        let memory = s.spawn(move || is_news.recv().ok().map(|()| remembered(request, id)));
         let pair = hosts::open(
             request.policy,
             request.peer,
             request.reach,
             request.run,
             request.command,
-            remember,
+            &need,
         );
-        (pair, memory.and_then(|m| m.join().ok()))
+        drop(need);
+        (pair, memory.join().ok().flatten())
     })
 }
 

@@ -15,7 +15,7 @@ use crate::host::{clock, process};
 use crate::lanes::flow::{Ended, Run};
 use crate::lanes::reach::Reach;
 use crate::lanes::truth::base::Base;
-use crate::lanes::truth::hosts::{self, OpenError, Pair};
+use crate::lanes::truth::hosts::{self, Need, OpenError, Pair};
 use crate::lanes::truth::{calm, content, facts, pause, room};
 use crate::model::finding::{Finding, Severity};
 use crate::model::guards;
@@ -144,7 +144,14 @@ fn roll(request: &Request, run: &Run, lane: &mut TruthLane) -> Result<Vec<Findin
         &format!("looking at {} and {}", policy.site.name, peer.name),
         None,
     );
-    let mut pair = hosts::open(policy, peer, request.reach, run.id, "rollback", false)?;
+    let mut pair = hosts::open(
+        policy,
+        peer,
+        request.reach,
+        run.id,
+        "rollback",
+        &Need::default(),
+    )?;
     let warned = guard(request, &mut pair)?;
     let subject = subject(request, &pair)?;
     let shown = survey(request, &pair, &subject.backs, &Known::default())?;

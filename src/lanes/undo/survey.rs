@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Request, Stop, refuse};
 use crate::host::link::LinkError;
-use crate::lanes::truth::hosts::{Held, Host, Pair};
+use crate::lanes::truth::hosts::{Host, Pair};
+use crate::lanes::truth::said::Held;
 use crate::lanes::truth::{base, content};
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
