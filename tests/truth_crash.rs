@@ -442,6 +442,37 @@ fn cr_06_a_damaged_manifest_deletes_nothing_that_no_user_deleted() {
     }
 }
 
+/// What the run before took away must not come back by an older base, so that the other host's copy of the newest is what counts.
+#[test]
+fn cr_06_a_manifest_that_is_damaged_on_one_host_is_read_from_the_other_and_written_anew() {
+    if !ready() {
+        return;
+    }
+    for side in Side::BOTH {
+        for file in ["manifest", "delta"] {
+            let mut lab = three_generations();
+            lab.server_policy("[guards]\nmax_delete = \"50%\"");
+            lab.write(Side::Laptop, "docs/born.md", "young");
+            lab.run(&["truth", "--apply"]).expect(0);
+            fs::write(newest(&lab, side).join(file), "d\t755\tdocs\n").unwrap();
+            // Unknown to every older base, so that by one of those it would go over again instead of away.
+            lab.remove(Side::Laptop, "docs/born.md");
+            let out = lab.run(&["truth", "--apply"]).expect(0);
+            assert!(
+                !lab.exists(Side::Server, "docs/born.md"),
+                "{file} on {side:?}\n{out}"
+            );
+            lab.assert_equal_truth(&[]);
+            // The host that was damaged can drive, and has a sound one afterwards.
+            lab.write(side, "docs/4.md", "x");
+            lab.run_on(side, &["truth", "--apply"]).expect(0);
+            lab.assert_equal_truth(&[]);
+            let both = Side::BOTH.map(|s| fs::read(newest(&lab, s).join("manifest")).unwrap());
+            assert_eq!(both[0], both[1], "{file} on {side:?}");
+        }
+    }
+}
+
 #[test]
 fn cr_05_lost_state_is_refused_with_evidence_and_united_on_request() {
     if !ready() {

@@ -376,7 +376,7 @@ fn memory(peer: &Peer, pair: &Pair, base: &Base, damaged: &[&str], book: &mut Bo
         match &base.generation {
             Some(older) if older == newest => book.look(
                 "memory",
-                format!("{what}; it is sound here, and the next run that changes something writes a new one"),
+                format!("{what}; runs go by the other host's, and one from there that changes something writes a new one"),
                 format!("ubos-sync truth {} --apply", peer.name),
             ),
             Some(older) => book.look(

@@ -424,6 +424,7 @@ fn advance(
         old: &p.base.manifest,
         new: &next,
         with_run_archives: with_archives,
+        whole: p.base.worn,
     };
     commit::commit(&p.pair, &generation, keep)
 }

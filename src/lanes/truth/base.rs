@@ -34,6 +34,8 @@ pub struct Base {
     pub manifest: Manifest,
     /// Evidence of an earlier sync although no common generation was found.
     pub lost: Option<String>,
+    /// What was said since its manifest was written has become long, or the manifest is damaged here: the next one is written whole.
+    pub worn: bool,
 }
 
 const MOST: u64 = 1 << 30;
@@ -51,16 +53,23 @@ pub fn newest_common(pair: &Pair) -> Option<&Held> {
     common(pair).pop()
 }
 
-/// The manifest of a generation that this host holds, when it is whole.
-pub fn manifest(pair: &Pair, g: &Held) -> Option<Manifest> {
-    read(&archives(pair).join(&g.name).join("manifest"), &g.digest)
+/// The manifest of a generation that both hosts hold: this host's when it is whole, or else the peer's.
+pub fn manifest(pair: &Pair, g: &Held) -> Option<Read> {
+    read(&archives(pair).join(&g.name), &g.digest).or_else(|| over_there(pair, g))
+}
+
+/// A manifest as it was read.
+pub struct Read {
+    pub manifest: Manifest,
+    /// As [`Base::worn`].
+    worn: bool,
 }
 
 /// A manifest that was read before it was known whether it is the one.
 pub struct Early {
     name: String,
     digest: String,
-    manifest: Manifest,
+    read: Read,
 }
 
 /// Reads the newest manifest of this host, while the peer is not there yet.
@@ -72,18 +81,14 @@ pub fn early(state: &Path, pair: &str) -> Option<Early> {
         .filter_map(|name| {
             let ok = files::read_bounded(&archives.join(&name).join("ok"), 4096).ok()?;
             let ok = String::from_utf8(ok).ok()?;
-            let (digest, serial) = ok.trim().split_once(' ')?;
+            let (digest, serial) = ok.lines().next()?.split_once(' ')?;
             let serial: u64 = serial.parse().ok()?;
             Some((serial, name.into_string().ok()?, digest.to_owned()))
         })
         .max()?;
     let (_, name, digest) = newest;
-    let manifest = read(&archives.join(&name).join("manifest"), &digest)?;
-    Some(Early {
-        name,
-        digest,
-        manifest,
-    })
+    let read = read(&archives.join(&name), &digest)?;
+    Some(Early { name, digest, read })
 }
 
 /// The newest generation that both hosts hold and whose manifest is whole here.
@@ -95,15 +100,16 @@ pub fn choose(pair: &Pair, early: Option<Early>) -> Base {
     for g in common(pair).into_iter().rev() {
         let known = early.take_if(|e| e.name == g.name && e.digest == g.digest);
         let found = match known {
-            Some(e) => Some(e.manifest),
+            Some(e) => Some(e.read),
             None => manifest(pair, g),
         };
-        if let Some(manifest) = found {
+        if let Some(Read { manifest, worn }) = found {
             return Base {
                 generation: Some(g.name.clone()),
                 serial: highest,
                 manifest,
                 lost: None,
+                worn,
             };
         }
     }
@@ -153,9 +159,46 @@ pub fn on_record(policy: &Policy, peer: &str) -> Option<String> {
         .then(|| format!("{} is on record as an applied run of this pair", synced.run))
 }
 
-fn read(path: &Path, digest: &str) -> Option<Manifest> {
-    let bytes = files::read_bounded(path, MOST).ok()?;
-    (hex(&Sha256::digest(&bytes)) == digest).then(|| Manifest::parse(&bytes))?
+fn read(generation: &Path, digest: &str) -> Option<Read> {
+    let manifest = files::read_bounded(&generation.join("manifest"), MOST).ok()?;
+    let delta = files::read_bounded(&generation.join("delta"), MOST).ok();
+    understood(manifest, delta.as_deref(), digest)
+}
+
+/// The peer's copy of a manifest that is damaged here.
+fn over_there(pair: &Pair, g: &Held) -> Option<Read> {
+    let root = format!(
+        "{}/pairs/{}/archives/{}",
+        pair.peer.state_given, pair.id, g.name
+    );
+    let most = MOST.to_string();
+    let file = |name: &str| {
+        let asked = [root.as_str(), name, "0", &most];
+        pair.peer.link.call(remote::READ_FILE, &asked, &[]).ok()
+    };
+    let read = understood(file("manifest")?, file("delta").as_deref(), &g.digest)?;
+    Some(Read { worn: true, ..read })
+}
+
+/// So much that was said since, and so large a part of the whole, is written together with the rest at the next occasion.
+const LONG: (usize, usize) = (64 << 10, 4);
+
+/// What `commit.sh` wrote, when it is exactly that. Where there is no delta at all, an earlier version wrote it.
+fn understood(mut manifest: Vec<u8>, delta: Option<&[u8]>, digest: &str) -> Option<Read> {
+    let mut sum = hex(&Sha256::digest(&manifest));
+    let whole = manifest.len();
+    if let Some(delta) = delta {
+        let said = delta.strip_prefix(sum.as_bytes())?.strip_prefix(b"\n")?;
+        manifest.extend_from_slice(said);
+        sum = hex(&Sha256::digest(delta));
+    }
+    let since = manifest.len() - whole;
+    (sum == digest).then(|| {
+        Some(Read {
+            manifest: Manifest::parse(&manifest)?,
+            worn: since > LONG.0 && since > whole / LONG.1,
+        })
+    })?
 }
 
 pub fn pair_dir(pair: &Pair) -> PathBuf {
@@ -317,8 +360,10 @@ pub fn recover(
             old: &base.manifest,
             new: &next,
             with_run_archives: false,
+            whole: base.worn,
         };
         commit::commit(pair, &generation, keep)?;
+        base.worn = false;
         base.generation = Some(dead.run.clone());
         base.serial += 1;
         base.manifest = next;
@@ -339,6 +384,49 @@ mod tests {
             mtime_ns: seconds * 1_000_000_000,
             hash: "h".into(),
         })
+    }
+
+    #[test]
+    fn a_manifest_is_its_file_and_what_was_said_since_or_nothing() {
+        let (whole, since) = ("d\t755\ta\n", "d\t700\ta\n");
+        let sum = |s: &str| hex(&Sha256::digest(s));
+        let read = |whole: &str, delta: Option<&str>, digest: &str| {
+            let mode = |r: Read| r.manifest.entries[&RelPath::new("a").unwrap()].mode();
+            understood(whole.into(), delta.map(str::as_bytes), digest).and_then(mode)
+        };
+        let delta = format!("{}\n{since}", sum(whole));
+        let digest = sum(&delta);
+        assert_eq!(read(whole, Some(&delta), &digest), Some(0o700));
+        // As an earlier version wrote it.
+        assert_eq!(read(whole, None, &sum(whole)), Some(0o755));
+        let other = format!("{}\n{since}", sum(since));
+        for (whole, delta, digest) in [
+            (whole, None, digest.as_str()),
+            (whole, Some(delta.as_str()), &sum(whole)),
+            ("d\t711\ta\n", Some(&delta), &digest),
+            (whole, Some(&other), &sum(&other)),
+            (whole, Some(since), &sum(since)),
+            (whole, Some(&delta[..delta.len() - 1]), &digest),
+        ] {
+            assert_eq!(read(whole, delta, digest), None, "{delta:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_since_is_written_together_with_the_rest_when_it_is_long_by_itself_and_beside_it()
+     {
+        let lines = |n: usize| -> String { (0..n).map(|i| format!("d\t755\t{i:09}\n")).collect() };
+        let worn = |whole: usize, since: usize| {
+            let whole = lines(whole);
+            let delta = format!("{}\n{}", hex(&Sha256::digest(&whole)), lines(since));
+            let digest = hex(&Sha256::digest(&delta));
+            understood(whole.into(), Some(delta.as_bytes()), &digest)
+                .unwrap()
+                .worn
+        };
+        let long = LONG.0 / 16 + 1;
+        assert!(!worn(10, long - 2) && worn(10, long));
+        assert!(!worn(long * LONG.1 + LONG.1, long) && worn(long, long * 2));
     }
 
     #[test]

@@ -19,16 +19,21 @@ pub struct Generation<'a> {
     pub new: &'a Manifest,
     /// Whether the run's own working copy of the engine's archives goes in, or those of the generation before.
     pub with_run_archives: bool,
+    /// Whether all of it is written, and not only what is new.
+    pub whole: bool,
 }
 
 pub fn commit(pair: &Pair, g: &Generation, keep: &Snapshots) -> Result<(), LinkError> {
-    let mut digests = prepare(pair, g, keep, "", &g.old.delta(g.new))?;
-    if digests.0 != digests.1 {
-        // A host's copy of the old manifest is damaged: this time it gets all of the new one.
-        let all = Manifest::default().delta(g.new);
-        digests = prepare(pair, g, keep, "whole", &all)?;
-    }
-    let (near, far) = digests;
+    let all = || prepare(pair, g, keep, "whole", &Manifest::default().delta(g.new));
+    let digests = match g.whole {
+        true => all()?,
+        false => prepare(pair, g, keep, "", &g.old.delta(g.new))?,
+    };
+    // Different ones: what a host had of the old one is damaged, so that this time it gets all of the new one.
+    let (near, far) = match digests.0 == digests.1 {
+        true => digests,
+        false => all()?,
+    };
     if near != far || near.len() != 64 {
         return Err(LinkError::failed(
             format!(

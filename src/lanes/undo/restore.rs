@@ -230,6 +230,7 @@ pub(super) fn forget(
         old: &subject.then,
         new: &next,
         with_run_archives: false,
+        whole: true,
     };
     Ok(commit::commit(
         pair,

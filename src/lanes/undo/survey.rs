@@ -56,7 +56,7 @@ pub(super) fn subject(request: &Request, pair: &Pair) -> Result<Subject, Stop> {
     };
     let manifest = |g: Option<&Held>| match g {
         None => Ok(Manifest::default()),
-        Some(g) => base::manifest(pair, g).ok_or_else(gone),
+        Some(g) => base::manifest(pair, g).map(|r| r.manifest).ok_or_else(gone),
     };
     let subject = Subject {
         then: manifest(before.as_ref())?,

@@ -1,6 +1,8 @@
-# Prepares or publishes one generation. `prepare`: the run's archives plus the manifest (old one and the delta on standard
-# input) become a folder that nobody looks at yet; answers the manifest's digest. `recover` does the same with the
-# archives of the current generation, for a run that died. With `whole` for a digest, the delta is all of the manifest. `publish`: one rename makes it current.
+# Prepares or publishes one generation. `prepare`: the run's archives plus the manifest become a folder that nobody looks at yet;
+# answers its digest. `recover` does the same with the archives of the current generation, for a run that died. The manifest is a
+# file that generations share, and `delta`: the digest of that file, and what has been said since, to which standard input is added.
+# A tree of many files is neither copied nor hashed for one of them. With `whole` for a digest, standard input is all of it.
+# `publish`: one rename makes it current.
 export LC_ALL=C
 umask 077
 for v in nonce state pair run gen step keep losers digest serial; do IFS= read -r "$v" || exit 97; done
@@ -29,13 +31,22 @@ prepare | recover)
     for f in "$a/$gen/unison"/*; do [ -f "$f" ] && set -- "$@" "$f"; done
     [ $# -eq 0 ] || ln "$@" "$a/.new-$run/unison/" 2>/dev/null || cp -pf "$@" "$a/.new-$run/unison/" || exit 1
   fi
-  set --
-  if [ "$digest" != whole ] && [ -n "$gen" ] && [ -f "$a/$gen/manifest" ]; then set -- "$a/$gen/manifest"; fi
-  cat "$@" - >"$a/.new-$run/manifest" || exit 1
-  d=$(sha <"$a/.new-$run/manifest")
+  n=$a/.new-$run
+  if [ "$digest" = whole ] || [ -z "$gen" ] || [ ! -f "$a/$gen/manifest" ]; then
+    cat >"$n/manifest" || exit 1
+  else
+    { ln "$a/$gen/manifest" "$n/" 2>/dev/null || cp -pf "$a/$gen/manifest" "$n/"; } || exit 1
+    # An earlier version wrote none.
+    [ ! -f "$a/$gen/delta" ] || cat "$a/$gen/delta" - >"$n/delta" || exit 1
+  fi
+  if [ ! -f "$n/delta" ]; then
+    d=$(sha <"$n/manifest")
+    { echo "${d%% *}"; cat; } >"$n/delta" || exit 1
+  fi
+  d=$(sha <"$n/delta")
   d=${d%% *}
-  printf '%s %s\n' "$d" "$serial" >"$a/.new-$run/ok" || exit 1
-  flush "$a/.new-$run"/* "$a/.new-$run"/unison/*
+  printf '%s %s\n' "$d" "$serial" >"$n/ok" || exit 1
+  flush "$n"/* "$n"/unison/*
   echo "digest $d" ;;
 publish)
   if [ -d "$a/.new-$run" ]; then

@@ -22,10 +22,13 @@ for g in "$state"/pairs/*/archives/*/ok; do
   case $g in "$state/pairs/$pair/"*) ;; *) say others 1; break ;; esac
 done
 if [ -n "$gen" ]; then
-  m=$state/pairs/$pair/archives/$gen/manifest
-  if command -v sha256sum >/dev/null 2>&1; then h=$(sha256sum <"$m")
-  elif command -v shasum >/dev/null 2>&1; then h=$(shasum -a 256 <"$m")
-  else h=$(openssl dgst -sha256 -r <"$m"); fi 2>/dev/null
+  g=$state/pairs/$pair/archives/$gen
+  sha() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256; else openssl dgst -sha256 -r; fi; }
+  { h=$(sha <"$g/manifest"); } 2>/dev/null
+  # The digest of the manifest, and what has been said since; see commit.sh.
+  if { IFS= read -r m <"$g/delta"; } 2>/dev/null; then
+    if [ "$m" = "${h%% *}" ]; then h=$(sha <"$g/delta"); else h=; fi
+  fi
   say manifest "${h%% *}"
 fi
 if cd "$root" 2>/dev/null; then
