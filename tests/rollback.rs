@@ -466,3 +466,26 @@ fn a_directory_that_became_a_link_hides_what_lies_behind_the_link() {
             .is_symlink()
     );
 }
+
+#[test]
+fn what_was_taken_back_is_no_base_either_when_what_is_remembered_is_damaged() {
+    let Some(lab) = pair() else { return };
+    seed(&lab, &["docs/a.md", "docs/b.md"]);
+    sync(&lab);
+    lab.write_at(MAC, "docs/new.md", "mac's own", T);
+    fs::create_dir(lab.tree(MAC).join("empty")).unwrap();
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    let back = said(lab.run(&["rollback", &run, "--apply", "--json"]), 0);
+    lab.run(&["release", "balaur"]).expect(0);
+    let archives = lab.state_dir(MAC).join("pairs/balaur+mac/archives");
+    let newest = archives.join(back["run"].as_str().unwrap());
+    fs::write(newest.join("manifest"), "damaged").unwrap();
+    let json = apply(&lab, 0);
+    assert_eq!(
+        lab.read_text(BALAUR, "docs/new.md"),
+        "mac's own",
+        "{json:#}"
+    );
+    assert!(lab.exists(MAC, "empty"), "{json:#}");
+    lab.assert_equal_truth(&[]);
+}

@@ -94,9 +94,13 @@ fn written(said: &Said) -> Vec<u8> {
             "none",
         );
     }
-    said.generations
-        .iter()
-        .for_each(|g| say("gen", &format!("{} {} {}", g.name, g.digest, g.serial)));
+    for g in &said.generations {
+        let from = g.from.as_deref().unwrap_or_default();
+        say(
+            "gen",
+            &format!("{} {} {} {from}", g.name, g.digest, g.serial),
+        );
+    }
     said.pending.iter().for_each(|p| say("pending", p));
     said.through.iter().for_each(|t| say("through", t));
     let time = |ns: i128| {

@@ -28,7 +28,8 @@ impl World {
         if self.is_broken(ask) || self.is_forgetful(ask) {
             return self.apply(ask, None);
         }
-        let (base, before) = (self.pairs[pair].base.clone(), self.look());
+        let known = &self.pairs[pair];
+        let (base, ever, before) = (known.base.clone(), known.ever.clone(), self.look());
         let out = self.run(ask, &APPLY);
         let said = doc(&out);
         if !matches!(out.code, 0 | 4) {
@@ -81,6 +82,7 @@ impl World {
         }
         self.common(&middle, &after, None)?;
         self.pairs[pair].base = base;
+        self.pairs[pair].ever = ever;
         let peer = if by == Host::Mac { spoke } else { Host::Mac };
         self.lab
             .run_on(by.side(), &["release", peer.name()])

@@ -158,7 +158,7 @@ impl World {
         let learned = learned.map_err(|why| format!("{} drives: {why}", ask.driver.name()))?;
         for (at, base) in learned {
             let pair = &mut self.pairs[at];
-            pair.base = base;
+            pair.know(base);
             pair.broken = false;
             pair.forgetful = false;
         }
@@ -201,7 +201,7 @@ impl World {
     pub fn loosen(&mut self, at: usize, fault: Option<&Fault>, before: &Seen, after: &Seen) {
         let restless = restless(fault);
         let trees = before.trees.iter().chain(&after.trees);
-        let base = &mut self.pairs[at].base;
+        let mut base = self.pairs[at].base.clone();
         for (path, entry) in trees.flat_map(|t| &t.entries) {
             if restless(path) {
                 let known = base.entry(path.clone()).or_insert_with(|| vec![None]);
@@ -209,6 +209,7 @@ impl World {
                 known.push(None);
             }
         }
+        self.pairs[at].know(base);
     }
 
     /// What holds after every step, also after one that broke off: I1, I2, I12, I13.

@@ -323,7 +323,8 @@ impl World {
         for at in &pairs {
             let pair = &mut self.pairs[*at];
             let two = |s| trees(s, pair.spoke);
-            pair.base = learn_from_crash(&pair.base, two(before), two(after), pairs.len() > 1);
+            let base = learn_from_crash(&pair.base, two(before), two(after), pairs.len() > 1);
+            pair.know(base);
         }
     }
 

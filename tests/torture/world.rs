@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::fleet::Fleet;
-use super::model::{Base, Val, What, is_truth, what};
+use super::model::{Base, What, is_truth, what};
 use super::script::{Damage, Deed, Host, Script, Step};
 use super::users::Ground;
 use crate::lab::{Kind, Lab, Side, Snapshot};
@@ -36,10 +36,24 @@ pub struct Pair {
     pub spoke: Host,
     /// What both may last have had.
     pub base: Base,
+    /// What both may ever have had, but for what was taken back.
+    pub ever: Base,
     /// A run broke off, and none has ended well since.
     pub broken: bool,
     /// The memory of the pair was damaged, so a run may ask before it unites.
     pub forgetful: bool,
+}
+
+impl Pair {
+    pub fn know(&mut self, base: Base) {
+        for (path, values) in &base {
+            let ever = self.ever.entry(path.clone()).or_default();
+            let new = values.iter().filter(|v| !ever.contains(v));
+            let new: Vec<_> = new.cloned().collect();
+            ever.extend(new);
+        }
+        self.base = base;
+    }
 }
 
 pub struct World {
@@ -144,6 +158,7 @@ impl World {
         let pair = |spoke| Pair {
             spoke,
             base: Base::new(),
+            ever: Base::new(),
             broken: false,
             forgetful: false,
         };
@@ -392,13 +407,10 @@ impl World {
                     fs::write(dir.join("manifest"), bytes).unwrap();
                     // An older one may be what is believed then.
                     known.forgetful = true;
-                    // Of what was rolled back, too, which the newest had forgotten.
-                    for (path, ever) in &self.history {
-                        let values = known.base.entry(path.clone());
-                        let values = values.or_insert_with(|| vec![None]);
+                    for (path, ever) in &known.ever {
+                        let values = known.base.entry(path.clone()).or_default();
                         values.push(None);
-                        let ever = ever.iter().cloned();
-                        values.extend(ever.map(|what| Some(Val { what, mode: 0 })));
+                        values.extend(ever.iter().cloned());
                     }
                 }
             }

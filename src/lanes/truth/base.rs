@@ -1,8 +1,9 @@
 //! What both sides last had in common: the newest generation that both hold, and what dead runs had already delivered.
 //!
-//! Invariants: a base is only used when its digest is right and both hosts have it; an unfinished run is rolled forward
-//! (what it delivered is committed) before anything is planned.
+//! Invariants: a base is only used when its digest is right, both hosts have it and no rollback has taken it back; an unfinished
+//! run is rolled forward (what it delivered is committed) before anything is planned.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -13,6 +14,7 @@ use crate::host::link::LinkError;
 use crate::lanes::truth::commit;
 use crate::lanes::truth::hosts::Pair;
 use crate::lanes::truth::said::Held;
+use crate::lanes::versions;
 use crate::model::entry::Entry;
 use crate::model::manifest::{self, Manifest};
 use crate::model::path::RelPath;
@@ -50,7 +52,31 @@ pub fn common(pair: &Pair) -> Vec<&Held> {
 }
 
 pub fn newest_common(pair: &Pair) -> Option<&Held> {
-    common(pair).pop()
+    bases(pair).next()
+}
+
+/// The generations that may be a base, the newest first. One that was made from an older one than the last, by a rollback, says that
+/// those between the two never were: whoever believed in them would take what was put back for somebody's wish.
+fn bases(pair: &Pair) -> impl Iterator<Item = &Held> {
+    let all = pair.local.said.generations.iter();
+    let line = line(all.chain(&pair.peer.said.generations).collect());
+    let common = common(pair).into_iter().rev();
+    common.filter(move |g| line.contains(g.name.as_str()))
+}
+
+/// The names of the newest generation, of that it was made from, and so on.
+fn line(mut all: Vec<&Held>) -> HashSet<&str> {
+    all.sort();
+    let newest = all.last().copied();
+    let line = std::iter::successors(newest, |g| made_from(&all, g));
+    line.map(|g| g.name.as_str()).collect()
+}
+
+/// The generation that one was made from, among all in their order.
+pub fn made_from<'a>(all: &[&'a Held], g: &Held) -> Option<&'a Held> {
+    let is_it = |o: &&Held| g.from.as_ref().is_none_or(|from| *from == o.name);
+    let older = all.iter().rev().filter(|o| o.serial < g.serial);
+    older.copied().find(is_it)
 }
 
 /// The manifest of a generation that both hosts hold: this host's when it is whole, or else the peer's.
@@ -81,9 +107,10 @@ pub fn early(state: &Path, pair: &str) -> Option<Early> {
         .filter_map(|name| {
             let ok = files::read_bounded(&archives.join(&name).join("ok"), 4096).ok()?;
             let ok = String::from_utf8(ok).ok()?;
-            let (digest, serial) = ok.lines().next()?.split_once(' ')?;
-            let serial: u64 = serial.parse().ok()?;
-            Some((serial, name.into_string().ok()?, digest.to_owned()))
+            let mut words = ok.split_whitespace();
+            let digest = words.next()?.to_owned();
+            let serial: u64 = words.next()?.parse().ok()?;
+            Some((serial, name.into_string().ok()?, digest))
         })
         .max()?;
     let (_, name, digest) = newest;
@@ -97,7 +124,7 @@ pub fn choose(pair: &Pair, early: Option<Early>) -> Base {
     let theirs = &pair.peer.said.generations;
     let all = pair.local.said.generations.iter().chain(theirs);
     let highest = all.map(|g| g.serial).max().unwrap_or(0);
-    for g in common(pair).into_iter().rev() {
+    for g in bases(pair) {
         let known = early.take_if(|e| e.name == g.name && e.digest == g.digest);
         let found = match known {
             Some(e) => Some(e.read),
@@ -167,14 +194,10 @@ fn read(generation: &Path, digest: &str) -> Option<Read> {
 
 /// The peer's copy of a manifest that is damaged here.
 fn over_there(pair: &Pair, g: &Held) -> Option<Read> {
-    let root = format!(
-        "{}/pairs/{}/archives/{}",
-        pair.peer.state_given, pair.id, g.name
-    );
-    let most = MOST.to_string();
+    let peer = &pair.peer;
     let file = |name: &str| {
-        let asked = [root.as_str(), name, "0", &most];
-        pair.peer.link.call(remote::READ_FILE, &asked, &[]).ok()
+        let path = format!("pairs/{}/archives/{}/{name}", pair.id, g.name);
+        versions::read(&peer.link, &peer.said.state, path.as_bytes(), MOST).ok()
     };
     let read = understood(file("manifest")?, file("delta").as_deref(), &g.digest)?;
     Some(Read { worn: true, ..read })

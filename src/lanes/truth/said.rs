@@ -45,6 +45,8 @@ pub struct Held {
     pub name: String,
     /// Of its manifest.
     pub digest: String,
+    /// The one it was made from, `-` for none. Of those of an earlier version it is not told.
+    pub from: Option<String>,
 }
 
 fn held(line: &str) -> Option<Held> {
@@ -53,6 +55,7 @@ fn held(line: &str) -> Option<Held> {
         name: words.next()?.to_owned(),
         digest: words.next()?.to_owned(),
         serial: words.next().and_then(|n| n.parse().ok()).unwrap_or(0),
+        from: words.next().map(str::to_owned),
     })
 }
 

@@ -45,9 +45,9 @@ pub(super) fn subject(request: &Request, pair: &Pair) -> Result<Subject, Stop> {
     };
     let newest = all.last().copied();
     let before = match made(request.runs.len() - 1) {
-        Some(g) => match all.iter().rfind(|b| b.serial < g.serial) {
-            Some(before) => Some((*before).clone()),
-            None if g.serial == 1 => None,
+        Some(g) => match base::made_from(&all, g) {
+            Some(before) => Some(before.clone()),
+            None if g.serial == 1 || g.from.as_deref() == Some("-") => None,
             None => return Err(gone()),
         },
         // It died, and no run since has recorded what it had delivered.

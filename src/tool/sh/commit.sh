@@ -45,7 +45,8 @@ prepare | recover)
   fi
   d=$(sha <"$n/delta")
   d=${d%% *}
-  printf '%s %s\n' "$d" "$serial" >"$n/ok" || exit 1
+  # What it was made from is told: a rollback goes past those that are not to be believed any more.
+  printf '%s %s %s\n' "$d" "$serial" "${gen:--}" >"$n/ok" || exit 1
   flush "$n"/* "$n"/unison/*
   echo "digest $d" ;;
 publish)
@@ -69,7 +70,7 @@ publish)
   set -f
   if [ "$n" -ge "$keep" ]; then
     n=0
-    set -- $(set +f; for d in "$a"/*; do ours "$d" || continue; s=; [ ! -f "$d/ok" ] || read -r _ s <"$d/ok"; echo "${s:-0} ${d##*/}"; done | sort -rn)
+    set -- $(set +f; for d in "$a"/*; do ours "$d" || continue; s=; [ ! -f "$d/ok" ] || read -r _ s _ <"$d/ok"; echo "${s:-0} ${d##*/}"; done | sort -rn)
     while [ $# -gt 1 ]; do
       [ "$2" = "$gen" ] || { n=$((n + 1)); [ $n -le "$keep" ] || old="$old archives/$2"; }
       shift 2
