@@ -7,7 +7,7 @@ mod lab;
 use std::fs;
 
 use fleet::Fleet;
-use lab::need;
+use lab::{Lab, Side, need};
 
 fn ready() -> bool {
     need(&["git", "rsync", "ssh", "sshd"])
@@ -132,4 +132,42 @@ fn a_release_that_is_still_there_goes_live_again_without_a_transfer() {
         fleet.read(1, "current/own.md").as_deref(),
         Some("made there")
     );
+}
+
+#[test]
+fn a_release_that_goes_live_again_names_its_commit_only_when_it_was_looked_at() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::of(
+        Lab::builder().injectable().build(),
+        "layout = \"releases\"",
+        "",
+    );
+    let first = fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    let before = fs::read_link(fleet.target(0).join("current")).unwrap();
+    fleet.write("README.md", "second");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    let edited = fleet.target(0).join(before).join("bin/run");
+    fs::remove_file(&edited).unwrap();
+    fs::write(&edited, "edited").unwrap();
+    // It dies between making that release live and publishing over what was edited.
+    let gate = fleet.lab.gate_call(Side::Server, "rsync", "*--server*");
+    let run = fleet.lab.spawn(&["rollback", "last", "--apply"]);
+    gate.wait();
+    assert_eq!(fleet.read(0, "current/bin/run").as_deref(), Some("edited"));
+    let said = fleet.read(0, "current/.sync_rev").unwrap();
+    assert!(said.starts_with("INCOMPLETE"), "{said}");
+    run.kill();
+    gate.open();
+    run.wait();
+    fleet
+        .lab
+        .run(&["rollback", "last", "--apply", "--wait", "20s"])
+        .expect(0);
+    assert_eq!(fleet.read(0, "current/.sync_rev").unwrap().trim(), first);
+    let live = fleet.read(0, "current/bin/run");
+    assert_eq!(live.as_deref(), Some("#!/bin/sh\n"));
 }

@@ -428,10 +428,7 @@ fn plan_and_carry(
         }
         plan_of(order, &on, job.export, &mut index)?
     };
-    let left = undo::live_again(order, target, job, on, plan, &mut index, lane)?;
-    let Some((mut on, plan)) = left else {
-        return Ok(());
-    };
+    let (mut on, plan) = undo::live_again(order, target, job, on, plan, &mut index, lane)?;
     progress.phase("publishing", None);
     let result = job.carry_out(&mut on, &plan, &mut index);
     finish(order, target, lane, result, &index);
@@ -455,7 +452,7 @@ fn finish(
                 .for_each(|c| c.result = ResultWord::Done);
             lane.backup = done.backup;
             lane.release = done.release;
-            lane.previous = done.previous;
+            lane.previous = done.previous.or(lane.previous.take());
             target::remember(order.policy, target, index, Some(&done.list));
         }
         Err(Broke { why, touched }) => {

@@ -16,7 +16,7 @@ use crate::model::index::Index;
 use crate::model::policy::{Layout, Policy, Publish, Target};
 use crate::model::progress::Progress;
 use crate::model::publish_plan::PublishPlan;
-use crate::model::record::{Lane, Outcome, PublishLane, ResultWord};
+use crate::model::record::{Lane, Outcome, PublishLane};
 use crate::tool::{publish_scripts as scripts, remote};
 
 /// Where one target goes back to.
@@ -109,7 +109,8 @@ fn is_commit(word: &str) -> bool {
     matches!(word.len(), 40 | 64) && word.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Makes the release that was live before live again, where that is what is wanted; what is then left for a publish to do.
+/// Makes the release that was live before live again, where that is what is wanted; what is then left for a publish to do, if only
+/// to name the commit: somebody may have changed that release, so until it was looked at its sentinel names none.
 pub fn live_again(
     order: &Order,
     target: &Target,
@@ -118,9 +119,11 @@ pub fn live_again(
     plan: PublishPlan,
     index: &mut Index,
     lane: &mut PublishLane,
-) -> Result<Option<(Opened, PublishPlan)>, LinkError> {
-    if !order.is_back || !flip(order, target, &on, job.run)? {
-        return Ok(Some((on, plan)));
+) -> Result<(Opened, PublishPlan), LinkError> {
+    // What somebody changed in the newer release would go with it one day: a publish keeps that.
+    let edited = plan.steps.iter().any(|s| s.edited);
+    if !order.is_back || edited || !flip(order, target, &on, job.run)? {
+        return Ok((on, plan));
     }
     lane.previous = on.release.take();
     // Looked at again; what somebody changed in that release since is published over it.
@@ -138,19 +141,11 @@ pub fn live_again(
         ..now
     };
     let plan = plan_of(order, &on, job.export, index)?;
-    if !plan.is_empty() || on.rev.as_deref() != Some(job.commit) || on.base.is_none() {
-        return Ok(Some((on, plan)));
+    if plan.is_empty() {
+        lane.notes
+            .push("the release that was live before is live again".into());
     }
-    lane.release.clone_from(&on.release);
-    lane.outcome = Outcome::Applied;
-    for change in &mut lane.changes {
-        change.result = ResultWord::Done;
-    }
-    lane.notes
-        .push("the release that was live before is live again".into());
-    let list = on.base.as_ref().map(|(_, bytes)| bytes.as_slice());
-    target::remember(order.policy, target, index, list);
-    Ok(None)
+    Ok((on, plan))
 }
 
 /// Whether the release is live again. What the target itself made in the newer one would not come along: then it is left to a
