@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fleet::Fleet;
-use lab::{Lab, Side, need, wait_until};
+use lab::{Lab, Side, Snapshot, need, wait_until};
 
 fn ready() -> bool {
     need(&["git", "rsync", "ssh", "sshd"])
@@ -328,4 +328,62 @@ fn se_07_a_directory_that_turns_into_a_link_and_back_all_the_time_leads_nobody_o
     assert_eq!(fleet.rev(0), Some(last));
     assert_eq!(fleet.read(0, "docs/a b.md").unwrap(), "3");
     fleet.lab.run(&["verify", "vm0", "--full"]).expect(0);
+}
+
+#[test]
+fn what_somebody_made_in_a_release_outlives_it() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("layout = \"releases\"\nkeep_releases = 2");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    let live = fleet.target(0).join("current");
+    for (path, text) in [("README.md", "edited there"), ("own/deep.md", "made there")] {
+        fs::create_dir_all(live.join("own")).unwrap();
+        fs::write(live.join("new.tmp"), text).unwrap();
+        fs::rename(live.join("new.tmp"), live.join(path)).unwrap();
+    }
+    // The one is changed again, the other is in the way of a file.
+    fleet.write("own", "a file");
+    for n in 2..6 {
+        fleet.write("README.md", &format!("version {n}"));
+        fleet.commit();
+        fleet.publish(&["vm0"]).expect(0);
+    }
+    assert_eq!(fleet.read(0, "current/own").as_deref(), Some("a file"));
+    let trash = Snapshot::of(&fleet.target(0).join(".ubos-sync.publish/trash"));
+    for name in ["README.md", "own/deep.md"] {
+        let is_kept = |p: &Vec<u8>| p.ends_with(name.as_bytes());
+        assert!(trash.entries.keys().any(is_kept), "{name}: {trash:?}");
+    }
+    let text = fs::read_dir(fleet.target(0).join(".ubos-sync.publish/trash")).unwrap();
+    let kept: Vec<_> = text.flatten().map(|e| e.path().join("README.md")).collect();
+    let texts: Vec<_> = kept
+        .iter()
+        .filter_map(|p| fs::read_to_string(p).ok())
+        .collect();
+    assert_eq!(texts, ["edited there"]);
+}
+
+#[test]
+fn going_back_keeps_what_somebody_edited_in_the_release_that_is_left() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("layout = \"releases\"");
+    let first = fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    fleet.write("README.md", "second");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    let live = fleet.target(0).join("current");
+    fs::write(live.join("new.tmp"), "edited there").unwrap();
+    fs::rename(live.join("new.tmp"), live.join("README.md")).unwrap();
+    fleet.lab.run(&["rollback", "last", "--apply"]).expect(0);
+    assert_eq!(fleet.read(0, "current/.sync_rev").unwrap().trim(), first);
+    assert_eq!(fleet.read(0, "current/README.md").as_deref(), Some("first"));
+    let trash = fs::read_dir(fleet.target(0).join(".ubos-sync.publish/trash")).unwrap();
+    let mut kept = trash.flatten().map(|e| e.path().join("README.md"));
+    assert!(kept.any(|p| fs::read_to_string(p).is_ok_and(|t| t == "edited there")));
 }

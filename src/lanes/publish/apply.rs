@@ -188,13 +188,13 @@ impl Job<'_> {
     fn order(&self, on: &Opened, plan: &PublishPlan) -> Vec<u8> {
         let mut steps: Vec<(u8, RelPath, u8, Vec<u8>)> = Vec::new();
         let releases = self.publish.layout == Layout::Releases;
-        let mut gone: BTreeSet<&RelPath> = BTreeSet::new();
+        let mut gone: BTreeMap<&RelPath, bool> = BTreeMap::new();
         for step in &plan.steps {
             let dir = step.path.parent().unwrap_or_default();
             let name = step.path.name().to_vec();
             match step.kind {
                 Kind::Delete => {
-                    gone.insert(&step.path);
+                    gone.insert(&step.path, step.edited);
                     if !releases {
                         steps.push((1, dir, b'-', name));
                     }
@@ -209,18 +209,14 @@ impl Job<'_> {
                     steps.push((0, dir, if exec { b'x' } else { b'n' }, name));
                 }
                 _ => {
-                    gone.insert(&step.path);
+                    gone.insert(&step.path, step.edited);
                     steps.push((0, dir, b'+', name));
                 }
             }
         }
         if releases {
             for (path, stat) in &on.stats {
-                let replaced = gone.contains(path)
-                    || path
-                        .ancestors()
-                        .any(|a| RelPath::new(a).is_some_and(|a| gone.contains(&a)));
-                if path.is_root() || replaced || path.as_bytes() == scripts::SENTINEL.as_bytes() {
+                if path.is_root() || path.as_bytes() == scripts::SENTINEL.as_bytes() {
                     continue;
                 }
                 let op = match stat.what {
@@ -228,12 +224,21 @@ impl Job<'_> {
                     What::Link(_) => b'~',
                     _ => continue,
                 };
-                steps.push((
-                    0,
-                    path.parent().unwrap_or_default(),
-                    op,
-                    path.name().to_vec(),
-                ));
+                let above = || {
+                    (path.ancestors())
+                        .any(|a| RelPath::new(a).is_some_and(|a| gone.contains_key(&a)))
+                };
+                // What no publish has brought lies in this release alone, and releases go.
+                match gone.get(path).copied().or_else(|| above().then_some(true)) {
+                    Some(true) => steps.push((0, RelPath::root(), b'k', path.as_bytes().to_vec())),
+                    Some(false) => {}
+                    None => steps.push((
+                        0,
+                        path.parent().unwrap_or_default(),
+                        op,
+                        path.name().to_vec(),
+                    )),
+                }
             }
         } else {
             for dir in &plan.empty_dirs {
@@ -409,7 +414,7 @@ fn stop_wish() -> Result<(), Broke> {
 /// The phase of a step: carry, remove, place and set modes, then drop empty directories from the deepest up.
 fn rank(step: &(u8, RelPath, u8, Vec<u8>)) -> (u8, u8) {
     match step.2 {
-        b'=' | b'~' => (0, 0),
+        b'=' | b'~' | b'k' => (0, 0),
         b'-' => (1, 0),
         b'r' => (3, step.0),
         _ => (2, 0),

@@ -1,6 +1,6 @@
 # Puts what was staged in place, late and together: each file by one rename, what stood there kept in the trash of this run.
 # The order comes as lines: `/DIR` goes there, `+` places, `-` removes, `x` and `n` set and clear the executable bit, `=` and `~`
-# carry a file or a link over from the live release, `r` drops a directory that has become empty. A line that begins with a backslash
+# carry a file or a link over from the live release, `k` keeps one of it that is not carried over, by its whole path, `r` drops a directory that has become empty. A line that begins with a backslash
 # comes as `printf %b` reads it.
 for v in rev few; do IFS= read -r "$v" || die "the order was cut"; done
 trash=$root/$own/trash/$run
@@ -120,6 +120,16 @@ flush() {
   '~')
     for n; do shift; set -- "$@" "$from/$dir/$n"; done
     cp -R -P -p "$@" . || die "links cannot be carried over in ${dir:-the top directory}"
+    ;;
+  k)
+    for n; do
+      { [ -e "$from/$n" ] || [ -L "$from/$n" ]; } || continue
+      case $n in */*) dir=${n%/*} ;; *) dir= ;; esac
+      keep_dir
+      : >"$trash/.ubos-sync.edited"
+      { [ ! -L "$from/$n" ] && ln "$from/$n" "$trash/$dir/" 2>/dev/null; } || cp -R -P -p "$from/$n" "$trash/$dir/" || die "no room for what is replaced in $dir"
+    done
+    dir=
     ;;
   r) for n; do rmdir "./$n" 2>/dev/null; done ;;
   esac
