@@ -12,6 +12,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::model::{What, is_apart, is_litter, is_truth, show, what};
+use super::runs::now;
 use super::script::Host;
 use super::world::{Checked, Seen, index};
 use crate::lab::{Kind, Lab, Snapshot, wait_until};
@@ -83,12 +84,18 @@ pub fn between(hub: [&Snapshot; 2], peer: &Snapshot, said: Said) -> Snapshot {
             tree.entries.remove(&path);
             continue;
         };
-        // The engine cuts times: if it still is that version, it has the time that the hub shows.
+        // The engine cuts times, and carries none of a link: if it still is that version, it has the time that the hub shows.
+        let is_link = entry.kind == Kind::Link;
         let last = hub[1].entries.get(&path).filter(|e| {
             let is_same = what(e) == what(entry) && e.mode == entry.mode;
-            is_same && e.mtime_ns.abs_diff(entry.mtime_ns) < 2_000
+            is_same && (is_link || e.mtime_ns.abs_diff(entry.mtime_ns) < 2_000)
         });
-        tree.entries.insert(path, last.unwrap_or(entry).clone());
+        let mut held = last.unwrap_or(entry).clone();
+        if is_link && last.is_none() {
+            // One that has gone since was as new as the run.
+            held.mtime_ns = now();
+        }
+        tree.entries.insert(path, held);
     }
     tree
 }
