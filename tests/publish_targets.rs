@@ -367,6 +367,45 @@ fn what_somebody_made_in_a_release_outlives_it() {
 }
 
 #[test]
+fn what_somebody_makes_in_a_release_while_the_next_one_comes_outlives_it() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::builder().injectable().build();
+    let fleet = Fleet::of(lab, "layout = \"releases\"\nkeep_releases = 2", "");
+    fleet.write("big.bin", &"x".repeat(300 << 10));
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    let live = fleet.target(0).join("current");
+    fleet.write("README.md", "second");
+    fleet.write("big.bin", &"y".repeat(300 << 10));
+    fleet.commit();
+    let gate = fleet.lab.gate_call(Side::Server, "rsync", "*--server*");
+    let run = fleet.lab.spawn(&["publish", "vm0", "--apply"]);
+    gate.wait();
+    fs::write(live.join("new.tmp"), "edited there").unwrap();
+    fs::rename(live.join("new.tmp"), live.join("README.md")).unwrap();
+    fs::write(live.join("docs/own.md"), "made there").unwrap();
+    gate.open();
+    run.wait().expect(0);
+    for n in 3..6 {
+        fleet.write("README.md", &format!("version {n}"));
+        fleet.commit();
+        fleet.publish(&["vm0"]).expect(0);
+    }
+    let trash = fs::read_dir(fleet.target(0).join(".ubos-sync.publish/trash")).unwrap();
+    let of_run = trash
+        .flatten()
+        .map(|e| e.path())
+        .find(|p| p.join("README.md").exists());
+    let kept = Snapshot::of(&of_run.unwrap());
+    assert_eq!(
+        kept.paths(),
+        [".ubos-sync.edited", "README.md", "docs", "docs/own.md"]
+    );
+}
+
+#[test]
 fn going_back_keeps_what_somebody_edited_in_the_release_that_is_left() {
     if !ready() {
         return;

@@ -11,11 +11,11 @@ born() {
 }
 alive() { [ -n "$1" ] && [ -n "$2" ] && [ "$3" = "$boot" ] && [ "$(born "$1")" = "$2" ]; }
 nap() { sleep 0.2 2>/dev/null || sleep 1; }
-hash() {
-  if command -v sha256sum >/dev/null 2>&1; then sha256sum
+# As text, because a shell that `find` starts needs it, too.
+hash='if command -v sha256sum >/dev/null 2>&1; then sha256sum
   elif command -v shasum >/dev/null 2>&1; then shasum -a 256
-  else openssl dgst -sha256 -r; fi | cut -c1-64
-}
+  else openssl dgst -sha256 -r; fi | cut -c1-64'
+hash() { eval "$hash"; }
 # Every path below the current directory with its facts, as the truth lane's scripts frame them. What is ours is left out.
 sweep() {
   if find / -prune -printf '' 2>/dev/null; then style=gnu; elif stat -f %z / >/dev/null 2>&1; then style=bsd; else style=none; fi
