@@ -477,9 +477,11 @@ fn what_was_taken_back_is_no_base_either_when_what_is_remembered_is_damaged() {
     let run = sync(&lab)["run"].as_str().unwrap().to_owned();
     let back = said(lab.run(&["rollback", &run, "--apply", "--json"]), 0);
     lab.run(&["release", "balaur"]).expect(0);
-    let archives = lab.state_dir(MAC).join("pairs/balaur+mac/archives");
-    let newest = archives.join(back["run"].as_str().unwrap());
-    fs::write(newest.join("manifest"), "damaged").unwrap();
+    for side in Side::BOTH {
+        let archives = lab.state_dir(side).join("pairs/balaur+mac/archives");
+        let newest = archives.join(back["run"].as_str().unwrap());
+        fs::write(newest.join("manifest"), "damaged").unwrap();
+    }
     let json = apply(&lab, 0);
     assert_eq!(
         lab.read_text(BALAUR, "docs/new.md"),

@@ -474,6 +474,25 @@ fn cr_06_a_manifest_that_is_damaged_on_one_host_is_read_from_the_other_and_writt
 }
 
 #[test]
+fn cr_06_a_damaged_manifest_is_read_from_the_other_host() {
+    if !ready() {
+        return;
+    }
+    for side in Side::BOTH {
+        let lab = three_generations();
+        lab.remove(Side::Laptop, "docs/1.md");
+        lab.run(&["truth", "--apply"]).expect(0);
+        // Somebody takes it from his backup: older generations know it so.
+        lab.write(Side::Server, "docs/1.md", whole("text", 1));
+        fs::write(newest(&lab, side).join("manifest"), "damaged").unwrap();
+        lab.run(&["truth", "--apply"]).expect(0);
+        lab.assert_equal_truth(&[]);
+        let text = lab.read_text(Side::Server, "docs/1.md");
+        assert_eq!(text, whole("text", 1), "damaged on {}", side.host());
+    }
+}
+
+#[test]
 fn cr_05_lost_state_is_refused_with_evidence_and_united_on_request() {
     if !ready() {
         return;
