@@ -145,7 +145,11 @@ impl World {
                     self.moment(&mut run, *at);
                     match host {
                         Host::Mac => self.deed(*host, deed),
-                        _ => self.target_deed(deed),
+                        _ => {
+                            self.target_deed(deed);
+                            let restless = restless(fault);
+                            self.fleet().made_meanwhile(&restless);
+                        }
                     }
                 }
                 _ => {}

@@ -30,6 +30,8 @@ pub struct Fleet {
     /// Every value that was ever wanted at a path or put there by somebody on the target.
     pub history: BTreeMap<Vec<u8>, BTreeSet<What>>,
     pub owed: BTreeSet<What>,
+    /// What somebody has made while the publish was under way that is judged next.
+    made: BTreeSet<What>,
     /// The publish that can be taken back, and the commit that was there before it.
     pub last: Option<(String, String)>,
 }
@@ -77,6 +79,7 @@ impl Fleet {
             maybe: BTreeSet::new(),
             history: BTreeMap::new(),
             owed: BTreeSet::new(),
+            made: BTreeSet::new(),
             last: None,
         }
     }
@@ -151,6 +154,16 @@ impl Fleet {
         self.remember();
     }
 
+    /// What somebody has made in a release in the middle of a publish is not to go with that release. Where files are replaced in place,
+    /// there is a moment between the second name and the rename that nobody can close.
+    pub fn made_meanwhile(&mut self, paths: &dyn Fn(&[u8]) -> bool) {
+        if self.layout == Layout::Releases {
+            let all = self.look().entries.into_iter();
+            let made = all.filter(|(p, e)| paths(p) && e.kind != Kind::Dir);
+            self.made.extend(made.map(|(_, e)| what(&e)));
+        }
+    }
+
     /// Every value that can be had on the target: live, in an earlier release, or in the trash.
     fn retrievable(&self) -> BTreeSet<What> {
         let trash = self.root.join(OWN).join("trash");
@@ -189,6 +202,9 @@ impl Fleet {
             // A state file may be in the way of what is published, and be kept; it may not just go.
             self.owed.insert(value);
         }
+        let live: BTreeSet<What> = after.entries.values().map(what).collect();
+        let made = std::mem::take(&mut self.made).into_iter();
+        self.owed.extend(made.filter(|v| !live.contains(v)));
         if self.owed.is_empty() {
             return Ok(());
         }
