@@ -38,7 +38,7 @@ test:
 # Without SEED, another one each time; it is printed. A failure prints its seed and the fewest steps that still fail.
 torture:
 	.ci/ensure-tools test
-	env UBOS_WIDE=1 UBOS_TORTURE=$${N:-1000} $${SEED:+UBOS_SEED=$$SEED} $(CARGO) test --test torture nothing_is_lost -- --nocapture
+	env UBOS_TORTURE=$${N:-1000} $${SEED:+UBOS_SEED=$$SEED} $(CARGO) test --test torture nothing_is_lost -- --nocapture
 
 # libFuzzer is built from its sources by the system's C++ compiler. TARGET=policy: that one alone.
 fuzz:

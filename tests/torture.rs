@@ -24,7 +24,7 @@
 //! | I20 of two runs at once one works, the other has no effect | when both hosts start one |
 //!
 //! `UBOS_TORTURE=N` for N sequences, `UBOS_SEED=S` to begin with the sequence of that seed, `UBOS_STEPS=FILE` to play a list of
-//! steps as a failure prints it, `UBOS_WIDE=1` for sequences with three hosts or a publish target too. `make torture` for many of all.
+//! steps as a failure prints it. `make torture` for many.
 #![allow(clippy::disallowed_methods, reason = "tests drive the real programs")]
 #![expect(clippy::print_stderr, reason = "the seed is what repeats a failure")]
 
@@ -139,10 +139,8 @@ fn sequences(seed: u64, n: u64) -> Vec<u64> {
 /// Prints what failed and how to see it again, keeps the seed, then looks for fewer steps.
 fn tell(seed: u64, script: &Script, failure: &Failure) {
     eprintln!(
-        "torture: FAILED at step {}: {}\nagain: UBOS_WIDE={} UBOS_SEED={seed} UBOS_TORTURE=1 cargo test --test torture nothing_is_lost",
-        failure.step,
-        failure.why,
-        u8::from(make::is_wide())
+        "torture: FAILED at step {}: {}\nagain: UBOS_SEED={seed} UBOS_TORTURE=1 cargo test --test torture nothing_is_lost",
+        failure.step, failure.why
     );
     let kept = std::fs::OpenOptions::new()
         .create(true)

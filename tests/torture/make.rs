@@ -323,19 +323,13 @@ impl Maker {
     }
 }
 
-/// Whether sequences may have a target or a third host. Not in every run of the tests yet: some seeds of those still fail, and it is not
-/// known whether the model or the program is wrong.
-pub fn is_wide() -> bool {
-    std::env::var_os("UBOS_WIDE").is_some_and(|v| v == "1")
-}
-
-/// The sequence of a seed. Every fifth goes over a real connection; of wide ones every fourth is between three, and every third has a target.
+/// The sequence of a seed. Every fifth goes over a real connection, every fourth is between three, and every third has a target.
 pub fn script(seed: u64) -> Script {
     let mut dice = Dice::new(seed);
     let ssh = dice.one_in(5);
-    let hub = dice.one_in(4) && is_wide();
+    let hub = dice.one_in(4);
     let layout = dice.weighed(&[(2, Layout::InPlace), (1, Layout::Releases)]);
-    let target = (dice.one_in(3) && is_wide()).then_some(layout);
+    let target = dice.one_in(3).then_some(layout);
     let pool = pool(&mut dice);
     let mut maker = Maker {
         dice,
