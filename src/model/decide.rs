@@ -386,6 +386,118 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_contents_the_changed_mode_or_time_travels() {
+        let f = |at: i128, mode| file("c", at * S, mode);
+        let d = |mode| Entry::Dir { mode };
+        let (to_local, to_peer) = (Some(Side::Local), Some(Side::Peer));
+        for (local, peer, base, expected) in [
+            // Against the base, whoever changed something; also where the later time says otherwise.
+            (f(5, 0o755), f(5, 0o644), Some(f(5, 0o644)), to_peer),
+            (f(5, 0o755), f(50, 0o644), Some(f(5, 0o644)), to_peer),
+            (f(50, 0o644), f(5, 0o644), Some(f(50, 0o644)), to_local),
+            // Both are nearer to the base than the engine can tell, but not to each other.
+            (f(1, 0o644), f(3, 0o644), Some(f(2, 0o644)), to_local),
+            // A second is nothing that the engine would carry, whatever the base says.
+            (f(2, 0o644), f(3, 0o644), Some(f(4, 0o644)), None),
+            // Without a base, or where both changed it, the later one.
+            (f(50, 0o644), f(5, 0o644), None, to_peer),
+            (f(2, 0o755), f(3, 0o600), None, to_local),
+            (f(5, 0o755), f(9, 0o600), Some(f(5, 0o644)), to_local),
+            // At the same time, the one that lets fewer others in.
+            (f(5, 0o603), f(5, 0o640), None, to_local),
+            (f(5, 0o640), f(5, 0o600), Some(f(5, 0o644)), to_local),
+            (d(0o755), d(0o700), None, to_local),
+            (d(0o700), d(0o500), None, to_local),
+        ] {
+            let j = judge(Strategy::Newer);
+            let here = j.decide(Some(&local), Some(&peer), base.as_ref());
+            let there = j.decide(Some(&peer), Some(&local), base.as_ref());
+            assert_eq!(to(&here), expected, "{local:?} {peer:?} {base:?}");
+            assert_eq!(to(&there), expected.map(Side::other), "mirrored");
+            assert!(!matches!(here, Decision::Left { .. }));
+        }
+    }
+
+    #[test]
+    fn modes_whose_owner_s_bits_differ_are_left_and_without_permissions_all_are_alike() {
+        let (x, y) = (file("c", S, 0o755), file("c", S, 0o600));
+        let mut j = judge(Strategy::Newer);
+        assert_eq!(
+            j.decide(Some(&x), Some(&y), None),
+            left("the mode is 0755 on mac and 0600 on balaur, and nothing says which is meant")
+        );
+        j.permissions = false;
+        for base in [None, Some(&x), Some(&y)] {
+            assert_eq!(j.decide(Some(&x), Some(&y), base), Decision::Equal);
+        }
+    }
+
+    #[test]
+    fn a_time_that_the_engine_does_not_carry_is_the_same_only_as_carried() {
+        for (other, permissions, same, as_carried) in [
+            (file("c", 5 * S, 0o644), true, true, true),
+            (file("c", 6 * S, 0o644), true, false, true),
+            (file("c", 8 * S, 0o644), true, false, false),
+            (file("c", 5 * S, 0o600), true, false, false),
+            (file("c", 5 * S, 0o600), false, true, true),
+            (file("x", 5 * S, 0o644), true, false, false),
+            (file("x", 5 * S, 0o644), false, false, false),
+        ] {
+            let mine = file("c", 5 * S, 0o644);
+            let mut j = judge(Strategy::Newer);
+            j.permissions = permissions;
+            let is = (j.same(&mine, &other), j.same_as_carried(&mine, &other));
+            assert_eq!(is, (same, as_carried), "{other:?} {permissions}");
+        }
+    }
+
+    #[test]
+    fn a_decided_or_left_conflict_says_why() {
+        let j = judge(Strategy::Newer);
+        let (x, y) = (file("x", 500 * S, 0o644), file("y", 380 * S, 0o644));
+        let newer = |to, name: &str| Decision::Flow {
+            to,
+            conflict: Some((Decided::Newer, format!("{name} is newer by 2 min"))),
+        };
+        assert_eq!(j.decide(Some(&x), Some(&y), None), newer(Side::Peer, "mac"));
+        assert_eq!(
+            j.decide(Some(&y), Some(&x), None),
+            newer(Side::Local, "balaur")
+        );
+        let dir = Entry::Dir { mode: 0o755 };
+        assert_eq!(
+            j.decide(Some(&x), Some(&dir), None),
+            left("it is a file on mac and a directory on balaur")
+        );
+    }
+
+    #[test]
+    fn the_latest_time_is_not_yet_in_the_future() {
+        let j = judge(Strategy::Newer);
+        let y = file("y", 500 * S, 0o644);
+        for (at, expected) in [(1_000 * S, Some(Side::Peer)), (1_000 * S + 1, None)] {
+            let x = file("x", at, 0o644);
+            assert_eq!(to(&j.decide(Some(&x), Some(&y), None)), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_told_in_the_unit_that_people_would_use() {
+        for (ns, text) in [
+            (S / 2, "0.500 s"),
+            (S, "1.0 s"),
+            (119 * S + S / 2, "119.5 s"),
+            (120 * S, "2 min"),
+            (7_199 * S, "119 min"),
+            (7_200 * S, "2 h"),
+            (172_799 * S, "47 h"),
+            (172_800 * S, "2 days"),
+        ] {
+            assert_eq!(span(ns), text);
+        }
+    }
+
+    #[test]
     fn a_decision_does_not_depend_on_which_host_drives() {
         let entries = [
             None,

@@ -275,7 +275,7 @@ fn engine_version(facts: &Facts) -> Vec<Finding> {
         engine_release(&facts.local.unison),
         engine_release(&facts.remote.unison),
     ) {
-        let (old, new) = if a < b { (a, b) } else { (b, a) };
+        let (old, new) = (a.min(b), a.max(b));
         if old < (2, 52) && new >= (2, 54) {
             out.push(refuse(
                 "engine_version",

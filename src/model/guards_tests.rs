@@ -340,6 +340,32 @@ fn a_state_leak_cannot_be_waived() {
 }
 
 #[test]
+fn a_rollback_that_broke_off_is_finished_first_whatever_is_allowed() {
+    let mut facts = quiet();
+    facts.undoing = Some("20260301T000000Z-truth-000000".into());
+    let allow = [&NAMES[..], &["rollback"]].concat();
+    let (passed, findings) = judge(TruthPlan::default(), &facts, &limits(), &allow);
+    assert!(!passed);
+    assert_eq!(names(&findings), ["rollback"]);
+    assert!(findings[0].message.contains("broke off half-way"));
+    assert_eq!(
+        findings[0].hint,
+        "ubos-sync rollback 20260301T000000Z-truth-000000 --apply"
+    );
+}
+
+#[test]
+fn what_passed_is_the_plan_that_was_guarded_with_what_was_said() {
+    let mut facts = quiet();
+    facts.rules_now = "r2".into();
+    let plan = plan_of(deletes(1, Side::Peer));
+    let guarded = guard(plan.clone(), &facts, &limits(), &[]).unwrap();
+    assert_eq!(guarded.plan(), &plan);
+    assert_eq!(names(guarded.findings()), ["rules_changed"]);
+    assert_eq!(guarded.into_parts().0, plan);
+}
+
+#[test]
 fn warnings_stop_nothing() {
     let mut facts = quiet();
     facts.clocks_apart = Some("9 s".into());
@@ -347,6 +373,9 @@ fn warnings_stop_nothing() {
     let (passed, findings) = judge(TruthPlan::default(), &facts, &limits(), &[]);
     assert!(passed);
     assert_eq!(names(&findings), ["clock_skew", "rules_changed"]);
+    // Nor is there anything of them to waive.
+    let allowed = judge(TruthPlan::default(), &facts, &limits(), &NAMES);
+    assert_eq!(allowed, (passed, findings));
 }
 
 fn stopped_by(bend: impl Fn(&mut Facts)) -> Vec<String> {
@@ -477,6 +506,29 @@ fn max_delete_as_count_percentage_floor_nothing_and_everything() {
 }
 
 #[test]
+fn a_limit_of_everything_is_none_even_for_links_which_do_not_count_as_files() {
+    let mut facts = quiet();
+    (facts.local.files, facts.remote.files) = (1, 1);
+    let link = Entry::Link {
+        target: b"t".to_vec(),
+        mtime_ns: 0,
+    };
+    let links: Vec<Change> = Side::BOTH
+        .into_iter()
+        .flat_map(|to| (0..30).map(move |i| (format!("{}{i:02}", to.word()), to)))
+        .map(|(path, to)| change(&path, to, None, Some(link.clone())))
+        .collect();
+    for (percent, passes) in [(100.0, true), (99.0, false)] {
+        let limits = Guards {
+            max_delete: DeleteLimit::Percent(percent),
+            ..limits()
+        };
+        let passed = judge(plan_of(links.clone()), &facts, &limits, &[]).0;
+        assert_eq!(passed, passes, "{percent}");
+    }
+}
+
+#[test]
 fn renames_and_directories_are_no_deletes() {
     let mut renamed = deletes(90, Side::Local);
     for c in &mut renamed {
@@ -530,6 +582,9 @@ fn all_changed_says_nothing_of_first_syncs_and_of_a_handful() {
     );
     let both = stopped_by(|f| (f.local.unchanged, f.remote.unchanged) = (0, 0));
     assert_eq!(both, ["all_changed", "all_changed"]);
+    // Where no file is left, that is what is said.
+    let none = stopped_by(|f| (f.local.files, f.local.unchanged) = (0, 0));
+    assert_eq!(none, ["roots"]);
 }
 
 #[test]

@@ -169,3 +169,121 @@ impl TruthPlan {
         self.changes.is_empty() && self.left.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::entry::File;
+
+    fn file(content: &str, size: u64, at: i128) -> Option<Entry> {
+        Some(Entry::File(File {
+            size,
+            mode: 0o644,
+            mtime_ns: at,
+            hash: content.into(),
+        }))
+    }
+
+    fn change(path: &str, kind: Kind) -> Change {
+        Change {
+            path: RelPath::new(path).unwrap(),
+            kind,
+            to: Side::Peer,
+            source: file("new", 30, 1),
+            target: file("old", 7, 1),
+            conflict: None,
+            moved: false,
+        }
+    }
+
+    fn left(path: &str) -> Left {
+        Left {
+            path: RelPath::new(path).unwrap(),
+            why: "why".into(),
+            conflict: true,
+        }
+    }
+
+    /// Changes `a` and `b`, and `z` is left.
+    fn plan() -> TruthPlan {
+        TruthPlan {
+            changes: vec![change("a", Kind::Update), change("b", Kind::Update)],
+            left: vec![left("z")],
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_word_is_its_own() {
+        assert_eq!(Side::BOTH.map(Side::word), ["local", "peer"]);
+        let all = [Kind::Create, Kind::Update, Kind::Delete, Kind::Meta];
+        assert_eq!(all.map(Kind::word), ["create", "update", "delete", "meta"]);
+        assert_eq!(Kind::Replace.word(), "replace");
+        use Decided::{Local, Manual, Newer, Peer};
+        let how = [Newer, Local, Peer, Manual].map(Decided::word);
+        assert_eq!(how, ["newer", "local", "peer", "manual"]);
+    }
+
+    #[test]
+    fn what_travels_is_the_source_and_what_vanishes_the_target() {
+        for (kind, bytes) in [
+            (Kind::Create, 30),
+            (Kind::Update, 30),
+            (Kind::Replace, 30),
+            (Kind::Meta, 0),
+            (Kind::Delete, 7),
+        ] {
+            assert_eq!(change("a", kind).bytes(), bytes, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_id_changes_with_whatever_the_plan_means_and_with_nothing_else() {
+        let id = plan().id();
+        assert!(id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()));
+        let bent: [fn(&mut TruthPlan); 11] = [
+            |p| p.changes[0].kind = Kind::Replace,
+            |p| p.changes[0].to = Side::Local,
+            |p| p.changes[0].path = RelPath::new("aa").unwrap(),
+            |p| p.changes[0].source = file("newer", 30, 1),
+            |p| p.changes[0].source = file("new", 30, 2),
+            |p| p.changes[0].target = file("older", 7, 1),
+            |p| p.changes[0].target = None,
+            |p| p.changes[0].conflict = Some((Decided::Newer, "why".into())),
+            |p| drop(p.changes.pop()),
+            |p| p.left[0] = left("zz"),
+            |p| p.left.clear(),
+        ];
+        let mut ids = std::collections::BTreeSet::from([id.clone()]);
+        for bend in bent {
+            let mut other = plan();
+            bend(&mut other);
+            ids.insert(other.id());
+        }
+        assert_eq!(ids.len(), bent.len() + 1, "each has an id of its own");
+        // Words for people and what needs nobody are no part of it.
+        let mut same = plan();
+        same.left[0].why = "in other words".into();
+        same.notes.push(Note {
+            path: RelPath::new("n").unwrap(),
+            text: "kept".into(),
+        });
+        assert_eq!(same.id(), id);
+    }
+
+    #[test]
+    fn a_plan_of_some_changes_leaves_and_notes_nothing() {
+        let some = plan().only(|c| c.path.as_bytes() == b"b");
+        assert_eq!(some.changes, [change("b", Kind::Update)]);
+        assert!(some.left.is_empty() && some.notes.is_empty());
+    }
+
+    #[test]
+    fn a_plan_is_empty_when_nothing_changes_and_nothing_is_left() {
+        let (mut changes_only, mut left_only) = (plan(), plan());
+        changes_only.left.clear();
+        left_only.changes.clear();
+        assert!(!changes_only.is_empty() && !left_only.is_empty());
+        assert!(TruthPlan::default().is_empty());
+    }
+}

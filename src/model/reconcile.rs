@@ -113,12 +113,10 @@ impl<'a> Work<'a> {
     /// Whether truth is known at, right above or below a path; of a directory beside the included ones nobody needs to hear.
     fn concerns_truth(&self, dir: &RelPath) -> bool {
         dir.is_root()
-            || self.base.entries.contains_key(dir)
-            || Self::below(&self.base.entries, dir).next().is_some()
+            || Self::within(&self.base.entries, dir).next().is_some()
             || Side::BOTH.into_iter().any(|side| {
                 let truth = &self.replica(side).tree.truth;
-                truth.contains_key(dir)
-                    || Self::below(truth, dir).next().is_some()
+                Self::within(truth, dir).next().is_some()
                     || dir.parent().is_some_and(|p| truth.contains_key(&p))
             })
     }
@@ -137,11 +135,8 @@ impl<'a> Work<'a> {
             }
             match self.judge.decide(a, b, base) {
                 Decision::Equal => {
-                    let known = match (a, base) {
-                        (Some(a), Some(s)) => self.judge.same(a, s),
-                        (None, None) => true,
-                        _ => false,
-                    };
+                    // What is nowhere is known to the base: else nobody would have asked for it.
+                    let known = a.zip(base).is_some_and(|(a, s)| self.judge.same(a, s));
                     if !known {
                         self.agreed.push((path.clone(), a.cloned()));
                     }
@@ -202,7 +197,8 @@ impl<'a> Work<'a> {
         false
     }
 
-    fn below<'m, V>(
+    /// A path and all below it.
+    fn within<'m, V>(
         map: &'m BTreeMap<RelPath, V>,
         dir: &RelPath,
     ) -> impl Iterator<Item = (&'m RelPath, &'m V)> {
@@ -212,7 +208,7 @@ impl<'a> Work<'a> {
                 let dir = dir.clone();
                 move |(p, _)| p.as_bytes().starts_with(&dir)
             })
-            .filter(move |(p, _)| p.as_bytes().len() > dir.len() && p.is_within(&dir))
+            .filter(move |(p, _)| p.is_within(&dir))
     }
 
     /// Below a path that is left, and below something that never crosses where a directory should be, nothing moves.

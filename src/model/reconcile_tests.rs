@@ -393,6 +393,46 @@ fn a_named_winner_has_its_way_with_all_below() {
 }
 
 #[test]
+fn whoever_the_policy_prefers_is_named_as_the_one_who_decided_all_below() {
+    let (file, dir) = (&["f=2@9"][..], &["f/", "f/a=1"][..]);
+    for (strategy, how, to, name) in [
+        (Strategy::Local, Decided::Local, Side::Peer, "mac"),
+        (Strategy::Peer, Decided::Peer, Side::Local, "balaur"),
+    ] {
+        let (local, peer) = match to {
+            Side::Peer => (file, dir),
+            Side::Local => (dir, file),
+        };
+        let r = plan_by(strategy, &[], local, peer);
+        let below = &r.plan.changes[1];
+        let word = Some((how, format!("the policy prefers {name}")));
+        assert_eq!((below.to, &below.conflict), (to, &word));
+    }
+}
+
+#[test]
+fn a_file_against_a_directory_in_which_a_named_winner_changed_nothing_is_no_conflict() {
+    let base = ["d/", "d/a=1"];
+    let r = plan_by(Strategy::Peer, &base, &["d=new@5"], &base);
+    assert_eq!(changes(&r), ["replace d > peer", "delete d/a > peer"]);
+    // A directory beside it that begins alike has no say in it.
+    let (base, peer) = (["d/", "d-e/"], ["d/", "d-e/", "d-e/new=1"]);
+    let r = plan(&base, &["d=new@5", "d-e/"], &peer);
+    assert_eq!(changes(&r), ["replace d > peer", "create d-e/new > local"]);
+}
+
+#[test]
+fn what_changes_by_time_by_content_and_by_type_are_different_things() {
+    let r = plan(
+        &["a=1", "b=1", "c=1", "d>t"],
+        &["a=1@9", "b=2@9", "c>t", "d>u"],
+        &["a=1", "b=1", "c=1", "d>t"],
+    );
+    let wanted = ["meta a", "update b", "replace c", "update d"];
+    assert_eq!(changes(&r), wanted.map(|w| format!("{w} > peer")));
+}
+
+#[test]
 fn an_edit_beats_a_delete_even_when_the_edit_made_a_directory() {
     let r = plan(&["f=1"], &[], &["f/", "f/a=1"]);
     assert_eq!(changes(&r), ["create! f > local", "create f/a > local"]);
@@ -534,6 +574,83 @@ fn an_unreadable_directory_above_the_included_ones_hides_them_and_one_beside_the
     );
     assert_eq!(changes(&r), NONE);
     assert_eq!(left(&r), ["docs"]);
+}
+
+#[test]
+fn an_unreadable_directory_is_named_where_truth_is_known_at_above_or_below_it() {
+    for (unreadable, base, peer, named) in [
+        ("", &[][..], &[][..], true),
+        ("docs", &["docs/"], &[], true),
+        ("docs", &["docs/pub/"], &[], true),
+        ("docs", &[], &["docs/"], true),
+        ("docs", &[], &["docs/pub/"], true),
+        ("docs/private", &[], &["docs/"], true),
+        ("docs", &["docs-old/"], &["docs-old/"], false),
+        ("docs/private", &[], &["a=1"], false),
+    ] {
+        let mut local = Replica::default();
+        local.tree.unreadable.insert(path(unreadable));
+        let base = Manifest {
+            entries: tree(base).entries,
+            ..Manifest::default()
+        };
+        let judge = judge_by(Strategy::Newer, true);
+        let r = reconcile(&judge, &base, &local, &tree(peer));
+        let all: Vec<_> = r.plan.left.iter().map(|l| &l.path).collect();
+        assert_eq!(
+            all.contains(&&path(unreadable)),
+            named,
+            "{unreadable} {base:?} {peer:?}"
+        );
+    }
+}
+
+#[test]
+fn what_was_seen_of_a_directory_before_it_could_not_be_read_any_more_is_not_believed() {
+    let edited = ["d/", "d/a=2@9", "z=2@9"];
+    let half = ["d/?", "d/a=1", "z=1"];
+    for (local, peer, to) in [(edited, half, "peer"), (half, edited, "local")] {
+        let r = plan(&["d/", "d/a=1", "z=1"], &local, &peer);
+        assert_eq!(changes(&r), [format!("update z > {to}")]);
+        assert_eq!(left(&r), ["d"]);
+    }
+}
+
+#[test]
+fn what_is_left_or_noted_says_on_which_host_it_stands() {
+    for (local, peer, why) in [
+        (
+            &["d/?"][..],
+            &["d/"][..],
+            "cannot be read on mac; nothing below",
+        ),
+        (&["f=1"], &["f?"], "the file cannot be read on balaur"),
+        (&["f|"], &["f=1"], "it is a pipe, socket or device on mac"),
+        (
+            &["f=1"],
+            &["f/!"],
+            "never crosses stands at this place on balaur",
+        ),
+        (&["a^"], &["a/^", "a/b/"], "a is not a directory on mac"),
+        (&["a/^", "a/b/"], &["a^"], "a is not a directory on balaur"),
+    ] {
+        let r = plan(&[], local, peer);
+        assert!(r.plan.left[0].why.contains(why), "{}", r.plan.left[0].why);
+    }
+    let gone = plan(&["d/"], &[], &["d/", "d/x_state.json!"]);
+    assert!(gone.plan.notes[0].text.contains("kept on balaur"));
+    let pipe = plan(&[], &["p|"], &[]);
+    assert!(pipe.plan.notes[0].text.contains("device on mac;"));
+    for (inside, why) in [
+        ("d/x_state.json!", "on balaur holds state or excluded files"),
+        (
+            "d/new=1",
+            "inside the directory on balaur is new or changed",
+        ),
+    ] {
+        let r = plan(&["d/"], &["d=new@5"], &["d/", inside]);
+        assert!(r.plan.left[0].why.contains(why), "{}", r.plan.left[0].why);
+    }
 }
 
 #[test]

@@ -71,4 +71,22 @@ mod tests {
         all[1].is_unfinished = true;
         assert_eq!(dropped(&all, false), ["01"]);
     }
+
+    #[test]
+    fn a_loser_goes_when_its_days_are_over_and_one_without_a_date_never() {
+        let days = |n: u64| Duration::from_secs(86_400 * n);
+        for (age, goes) in [
+            (Some(days(89)), false),
+            (Some(days(90)), true),
+            (None, false),
+        ] {
+            let loser = Folder {
+                has_losers: true,
+                age,
+                ..folder("20260101T000000Z-truth-000000", 0)
+            };
+            let dropped = to_drop(std::slice::from_ref(&loser), 0, days(90), false);
+            assert_eq!(!dropped.is_empty(), goes, "{age:?}");
+        }
+    }
 }

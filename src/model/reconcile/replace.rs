@@ -20,17 +20,16 @@ impl Work<'_> {
         };
         let unlike: Vec<RelPath> = self.flows.keys().filter_map(unlike).collect();
         for path in unlike {
-            let below = |side: Side| {
+            let within = |side: Side| {
                 let entries = &self.replica(side).entries;
-                Self::below(entries, &path).map(|(p, _)| p.clone())
+                Self::within(entries, &path).map(|(p, _)| p.clone())
             };
-            let goes = |p: &RelPath, to: Side| self.flows.get(p).is_some_and(|(t, _)| *t == to);
+            let goes = |p: RelPath| self.flows.get(&p).is_some_and(|(to, _)| *to == winner);
             // The other side's file against a directory in which the winner changed nothing is no conflict.
-            if goes(&path, winner) && below(winner).all(|p| goes(&p, winner)) {
+            if within(winner).all(goes) {
                 continue;
             }
-            let mut all: Vec<RelPath> = Side::BOTH.into_iter().flat_map(below).collect();
-            all.push(path);
+            let all: Vec<RelPath> = Side::BOTH.into_iter().flat_map(within).collect();
             for p in all {
                 if !self.left.contains_key(&p)
                     && self.flows.get(&p).is_none_or(|(to, _)| *to == winner)
@@ -55,11 +54,11 @@ impl Work<'_> {
             .collect();
         for (path, to) in candidates {
             let replica = self.replica(to);
-            let inside: Vec<RelPath> = Self::below(&replica.tree.truth, &path)
+            let all: Vec<RelPath> = Self::within(&replica.tree.truth, &path)
                 .map(|(p, _)| p.clone())
                 .collect();
             let goes = |p: &RelPath| self.flows.get(p).is_some_and(|(t, _)| *t == to);
-            let all_go = inside.iter().all(goes)
+            let all_go = all.iter().all(goes)
                 && !replica
                     .tree
                     .unreadable
@@ -78,7 +77,7 @@ impl Work<'_> {
                     "it became a file on the other side, but something inside the directory on {host} is new or changed"
                 )
             };
-            for p in inside {
+            for p in all {
                 self.flows.remove(&p);
             }
             self.leave(&path, why, true);
