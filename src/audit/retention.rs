@@ -251,13 +251,26 @@ mod tests {
 
     #[test]
     fn what_was_altered_is_never_removed() {
+        // One in the middle, which the next vouches for, and the last, for which the head does.
+        for n in [2, 9] {
+            let (_tmp, store, now) = ten();
+            let path = record_path(store.runs(), &record(n).run);
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, text.replace("docs/a.md", "docs/x.md")).unwrap();
+            store.prune(Duration::ZERO, now + minutes(60), &[]).unwrap();
+            assert!(path.exists(), "{n}");
+            assert!(!store.verify().unwrap().faults.is_empty(), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_copy_under_another_name_is_not_taken_for_the_record() {
         let (_tmp, store, now) = ten();
-        let path = record_path(store.runs(), &record(2).run);
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("docs/a.md", "docs/x.md")).unwrap();
-        store.prune(Duration::ZERO, now + minutes(60), &[]).unwrap();
-        assert!(path.exists());
-        assert!(!store.verify().unwrap().faults.is_empty());
+        let path = record_path(store.runs(), &record(0).run);
+        let copy = record_path(store.runs(), "20251007T000000Z-truth-ffffff");
+        std::fs::copy(&path, &copy).unwrap();
+        store.prune(minutes(4), now, &[]).unwrap();
+        assert!(copy.exists() && !path.exists());
     }
 
     #[test]
@@ -283,6 +296,8 @@ mod tests {
         assert_eq!(store.verify().unwrap().faults, []);
         store.prune(minutes(4), now, &[]).unwrap();
         assert!(!path.exists());
+        let head = Held::take(store.runs()).unwrap().head.clone();
+        assert!(head.removing.is_empty(), "nothing is left to be finished");
     }
 
     #[test]
@@ -295,9 +310,14 @@ mod tests {
             .prune(minutes(1), now - minutes(600_000), &[])
             .unwrap();
         assert!(stage.exists());
-        store
-            .prune(minutes(60_000_000), now + minutes(120), &[])
-            .unwrap();
-        assert!(!stage.exists());
+        let made = files::modified(&stage).unwrap();
+        for (seconds, stays) in [
+            (STALE_STAGE_SECONDS, true),
+            (STALE_STAGE_SECONDS + 1, false),
+        ] {
+            let now = DateTime::from_timestamp(made + seconds, 0).unwrap();
+            store.prune(minutes(60_000_000), now, &[]).unwrap();
+            assert_eq!(stage.exists(), stays, "{seconds}");
+        }
     }
 }
