@@ -358,6 +358,26 @@ fn cr_12_what_a_dead_run_delivered_and_its_user_deleted_stays_deleted() {
     }
 }
 
+#[test]
+fn cr_13_what_a_dead_run_had_taken_away_for_another_kind_comes_back() {
+    if !ready() {
+        return;
+    }
+    let lab = lab();
+    lab.write(Side::Laptop, "docs/a.md", "kept");
+    lab.write(Side::Laptop, "swap/in.md", "inside");
+    lab.run(&["truth", "--apply"]).expect(0);
+    fs::remove_dir_all(lab.tree(Side::Server).join("swap")).unwrap();
+    lab.write(Side::Server, "swap", "a file now");
+    die_at_commit(&lab, Side::Laptop);
+    // As it is for a moment: the directory is gone, the file not there yet.
+    lab.remove(Side::Laptop, "swap");
+    lab.run(&["rollback", "last", "--apply", "--wait", "20s"])
+        .expect(0);
+    assert_eq!(lab.read_text(Side::Laptop, "swap/in.md"), "inside");
+    assert_eq!(lab.read_text(Side::Server, "swap"), "a file now");
+}
+
 /// A pair with three generations; the newest delivered `docs/2.md`.
 fn three_generations() -> Lab {
     let lab = lab();

@@ -25,6 +25,8 @@ pub struct Back {
     pub from: String,
     /// Between two of the runs somebody changed it: the way back ends there.
     pub cut: bool,
+    /// The run died, and for a moment of it nothing was here: the engine takes away what it replaces by something of another kind.
+    pub gap: bool,
 }
 
 /// What is at a path now.
@@ -62,10 +64,12 @@ pub fn of_lane(run: &str, lane: &TruthLane, died: bool) -> Option<Vec<Back>> {
         .changes
         .iter()
         .filter(|c| c.result == ResultWord::Done || (died && c.result != ResultWord::Skipped));
-    made.map(|c| back(run, c)).collect()
+    made.map(|c| back(run, c, died)).collect()
 }
 
-fn back(run: &str, c: &ChangeDoc) -> Option<Back> {
+fn back(run: &str, c: &ChangeDoc, died: bool) -> Option<Back> {
+    let kind = |d: &Option<EntryDoc>| d.as_ref().map(|d| d.r#type.clone());
+    let (before, after) = (kind(&c.target), kind(&c.source));
     let bytes = match &c.path_hex {
         Some(hex) => unhex(hex)?,
         None => c.path.as_bytes().to_vec(),
@@ -81,6 +85,7 @@ fn back(run: &str, c: &ChangeDoc) -> Option<Back> {
         before: c.target.clone(),
         from: run.to_owned(),
         cut: false,
+        gap: died && before.is_some() && after.is_some() && before != after,
     })
 }
 
@@ -131,7 +136,8 @@ pub fn fate(back: &Back, now: Option<&Now>, resumed: bool) -> Fate {
         }
         (None, _) => false,
     };
-    match is(&back.after, now, false) || (resumed && half_done()) {
+    let between = back.gap && now.is_none();
+    match is(&back.after, now, false) || between || (resumed && half_done()) {
         true => Fate::Restore,
         false => Fate::Edited,
     }
@@ -273,6 +279,7 @@ mod tests {
             after,
             from: "R".into(),
             cut: false,
+            gap: false,
         }
     }
 
@@ -345,6 +352,13 @@ mod tests {
         assert_eq!(fate(&deleted, Some(&now("born")), false), Fate::Edited);
         // What an attempt that broke off had taken away already is not somebody's wish.
         assert_eq!(fate(&back, None, true), Fate::Restore);
+        // Nor is what a run that died had taken away to put something of another kind there.
+        let gap = Back {
+            gap: true,
+            ..b("f", Some(doc("directory", "", "0755")), back.after.clone())
+        };
+        assert_eq!(fate(&gap, None, false), Fate::Restore);
+        assert_eq!(fate(&gap, Some(&now("mine")), false), Fate::Edited);
     }
 
     #[test]
