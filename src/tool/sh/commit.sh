@@ -10,7 +10,8 @@ case $state in /*) ;; *) state=$HOME/$state ;; esac
 p=$state/pairs/$pair
 a=$p/archives
 sha() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256; else openssl dgst -sha256 -r; fi; }
-flush() { sync "$@" 2>/dev/null || sync; }
+# One that is not there (there may be no archives) would have every disk of the host written out.
+flush() { for f; do shift; [ ! -e "$f" ] || set -- "$@" "$f"; done; sync "$@" 2>/dev/null || sync; }
 printf '\n%s BEGIN\n' "$nonce"
 case $step in
 prepare | recover)
