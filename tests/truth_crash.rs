@@ -512,6 +512,23 @@ fn cr_06_a_damaged_manifest_is_read_from_the_other_host() {
     }
 }
 
+/// A host that never drives has nobody else who would read it, and the doctor names this way out.
+#[test]
+fn cr_06_a_run_that_reads_everything_writes_what_is_damaged_over_there_anew() {
+    if !ready() {
+        return;
+    }
+    let lab = three_generations();
+    fs::write(newest(&lab, Side::Server).join("manifest"), "damaged").unwrap();
+    lab.run(&["truth", "--apply", "--full-scan"]).expect(0);
+    let [here, there] = Side::BOTH.map(|s| fs::read(newest(&lab, s).join("manifest")).unwrap());
+    assert!(here == there && here != b"damaged");
+    // It is there once, and no reason to write another one.
+    let made = newest(&lab, Side::Server);
+    lab.run(&["truth", "--apply"]).expect(0);
+    assert_eq!(newest(&lab, Side::Server), made);
+}
+
 #[test]
 fn cr_05_lost_state_is_refused_with_evidence_and_united_on_request() {
     if !ready() {

@@ -1,8 +1,8 @@
 //! What both sides last had in common: the base that decides who changed what.
 //!
-//! A text file, one line per path, fields between tabs; later lines win, `-` removes a path and `m` without a value a fact,
-//! so a run appends its delta. It lies
-//! beside the engine's archives in every generation, on both hosts, and its digest is the generation's proof.
+//! A text file, one line per path, fields between tabs; later lines win, `-` removes a path and `m` without a value a fact, so a run
+//! says what changed in a delta behind it. Both lie beside the engine's archives in every generation, on both hosts, and a digest of
+//! both is the generation's proof.
 //! Invariant: a line that cannot be understood makes the whole file unusable; a base is never half-read.
 
 use std::collections::BTreeMap;

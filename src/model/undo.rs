@@ -26,6 +26,7 @@ pub struct Back {
     /// Between two of the runs somebody changed it: the way back ends there.
     pub cut: bool,
     /// The run died, and for a moment of it nothing was here: the engine takes away what it replaces by something of another kind.
+    /// A user who took it away since cannot be told from that; what he gets back is the version before the run.
     pub gap: bool,
 }
 

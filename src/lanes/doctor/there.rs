@@ -376,8 +376,8 @@ fn memory(peer: &Peer, pair: &Pair, base: &Base, damaged: &[&str], book: &mut Bo
         match &base.generation {
             Some(older) if older == newest => book.look(
                 "memory",
-                format!("{what}; runs go by the other host's, and one from there that changes something writes a new one"),
-                format!("ubos-sync truth {} --apply", peer.name),
+                format!("{what}; runs go by the other host's, and one that reads everything again writes a new one"),
+                format!("ubos-sync truth {} --apply --full-scan", peer.name),
             ),
             Some(older) => book.look(
                 "memory",

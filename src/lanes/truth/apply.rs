@@ -121,6 +121,7 @@ fn carry_out<'w>(
         // Nothing travels, but both sides may have come to agree by themselves.
         if !p.agreed.is_empty()
             || p.base.generation.is_none()
+            || p.base.worn
             || facts::moved(&p.pair, request.policy, &p.base.manifest)
         {
             match advance(p, request, plan, &[], false, keep) {

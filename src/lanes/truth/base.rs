@@ -3,7 +3,6 @@
 //! Invariants: a base is only used when its digest is right, both hosts have it and no rollback has taken it back; an unfinished
 //! run is rolled forward (what it delivered is committed) before anything is planned.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -36,7 +35,8 @@ pub struct Base {
     pub manifest: Manifest,
     /// Evidence of an earlier sync although no common generation was found.
     pub lost: Option<String>,
-    /// What was said since its manifest was written has become long, or the manifest is damaged here: the next one is written whole.
+    /// What was said since its manifest was written has become long, the manifest is damaged here, or a damage over there would be
+    /// seen by nobody else: the next one is written whole.
     pub worn: bool,
 }
 
@@ -55,21 +55,24 @@ pub fn newest_common(pair: &Pair) -> Option<&Held> {
     bases(pair).next()
 }
 
-/// The generations that may be a base, the newest first. One that was made from an older one than the last, by a rollback, says that
-/// those between the two never were: whoever believed in them would take what was put back for somebody's wish.
+/// The generations that may be a base, the newest first. Whoever believed in what a rollback took back would take what was put back
+/// for somebody's wish.
 fn bases(pair: &Pair) -> impl Iterator<Item = &Held> {
-    let all = pair.local.said.generations.iter();
-    let line = line(all.chain(&pair.peer.said.generations).collect());
+    let ours = pair.local.said.generations.iter();
+    let all: Vec<&Held> = ours.chain(&pair.peer.said.generations).collect();
     let common = common(pair).into_iter().rev();
-    common.filter(move |g| line.contains(g.name.as_str()))
+    common.filter(move |g| !is_taken_back(&all, g))
 }
 
-/// The names of the newest generation, of that it was made from, and so on.
-fn line(mut all: Vec<&Held>) -> HashSet<&str> {
-    all.sort();
-    let newest = all.last().copied();
-    let line = std::iter::successors(newest, |g| made_from(&all, g));
-    line.map(|g| g.name.as_str()).collect()
+/// Whether a later generation was made from an earlier one, as by a rollback: what lies between the two never was. One that was
+/// made from what nobody holds any more is believed alone.
+fn is_taken_back(all: &[&Held], g: &Held) -> bool {
+    let serial = |name: &str| all.iter().find(|o| o.name == name).map_or(0, |o| o.serial);
+    let goes_past = |later: &Held| {
+        let from = later.from.as_deref();
+        later.serial > g.serial && from.is_some_and(|from| serial(from) < g.serial)
+    };
+    all.iter().any(|later| goes_past(later))
 }
 
 /// The generation that one was made from, among all in their order.
@@ -118,7 +121,7 @@ pub fn early(state: &Path, pair: &str) -> Option<Early> {
     Some(Early { name, digest, read })
 }
 
-/// The newest generation that both hosts hold and whose manifest is whole here.
+/// The newest generation that both hosts hold and whose manifest is whole on one of them.
 pub fn choose(pair: &Pair, early: Option<Early>) -> Base {
     let mut early = early;
     let theirs = &pair.peer.said.generations;
@@ -407,6 +410,37 @@ mod tests {
             mtime_ns: seconds * 1_000_000_000,
             hash: "h".into(),
         })
+    }
+
+    #[test]
+    fn what_any_rollback_took_back_is_no_base() {
+        let held = |serial, from: Option<&str>| Held {
+            serial,
+            name: format!("g{serial}"),
+            digest: String::new(),
+            from: from.map(str::to_owned),
+        };
+        let bases = |all: &[Held]| -> Vec<u64> {
+            let all: Vec<&Held> = all.iter().collect();
+            let stand = all.iter().filter(|g| !is_taken_back(&all, g));
+            stand.map(|g| g.serial).collect()
+        };
+        let (one, two) = (held(4, None), held(5, Some("g4")));
+        let (three, four) = (held(6, Some("g5")), held(7, Some("g6")));
+        let plain = [one, two, three, four];
+        assert_eq!(bases(&plain), [4, 5, 6, 7]);
+        // One rollback, and one more of an older run behind it.
+        let one_back = [&plain[..], &[held(8, Some("g6"))]].concat();
+        assert_eq!(bases(&one_back), [4, 5, 6, 8]);
+        let two_back = [&one_back[..], &[held(9, Some("g4"))]].concat();
+        assert_eq!(bases(&two_back), [4, 9]);
+        let other_order = [&plain[..], &[held(8, Some("g4")), held(9, Some("g5"))]].concat();
+        assert_eq!(bases(&other_order), [4, 9]);
+        // From nothing, and from what is gone.
+        for from in ["-", "g3"] {
+            let gone = [&plain[..], &[held(8, Some(from))]].concat();
+            assert_eq!(bases(&gone), [8]);
+        }
     }
 
     #[test]

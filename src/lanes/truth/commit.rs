@@ -1,7 +1,8 @@
 //! The commit point: a new generation, prepared on both hosts, then made current by one rename on each.
 //!
-//! Invariant: nothing is current before both hosts hold it whole (same digest). When a crash falls between the two renames,
-//! the older common generation stays the base and the pending plan lets the next run roll forward.
+//! Invariant: nothing is current before both hosts have the same digest of what changed and of the manifest that it changes (which
+//! they share with the generation before, and is written anew now and then). When a crash falls between the two renames, the older
+//! common generation stays the base and the pending plan lets the next run roll forward.
 
 use crate::host::link::LinkError;
 use crate::lanes::truth::hosts::{Host, Pair};

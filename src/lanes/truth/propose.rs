@@ -131,6 +131,8 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     let (index, early) = memory.unwrap_or_else(|| remembered(request, &id));
     let mut index = index;
     let mut base = base::choose(&pair, early);
+    // As everything is read again now and then, what both have is then written anew, on both.
+    base.worn |= index.is_news;
     if base.generation.is_none() && base.lost.is_none() {
         base.lost = base::on_record(policy, &request.peer.name);
     }

@@ -43,7 +43,7 @@ pub struct Said {
 pub struct Held {
     pub serial: u64,
     pub name: String,
-    /// Of its manifest.
+    /// Of its manifest, with what was said since.
     pub digest: String,
     /// The one it was made from, `-` for none. Of those of an earlier version it is not told.
     pub from: Option<String>,
@@ -51,11 +51,13 @@ pub struct Held {
 
 fn held(line: &str) -> Option<Held> {
     let mut words = line.split_whitespace();
+    let name = words.next()?;
     Some(Held {
-        name: words.next()?.to_owned(),
+        name: name.to_owned(),
         digest: words.next()?.to_owned(),
         serial: words.next().and_then(|n| n.parse().ok()).unwrap_or(0),
-        from: words.next().map(str::to_owned),
+        // Of a dead run whose generation had been published already, that was recorded as made from itself: it does not tell.
+        from: words.next().filter(|from| *from != name).map(str::to_owned),
     })
 }
 

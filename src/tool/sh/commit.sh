@@ -41,10 +41,10 @@ prepare | recover)
     [ ! -f "$a/$gen/delta" ] || cat "$a/$gen/delta" - >"$n/delta" || exit 1
   fi
   if [ ! -f "$n/delta" ]; then
-    d=$(sha <"$n/manifest")
-    { echo "${d%% *}"; cat; } >"$n/delta" || exit 1
+    d=$(sha <"$n/manifest") || exit 1
+    { echo "${d%% *}" && cat; } >"$n/delta" || exit 1
   fi
-  d=$(sha <"$n/delta")
+  d=$(sha <"$n/delta") || exit 1
   d=${d%% *}
   # What it was made from is told: a rollback goes past those that are not to be believed any more.
   printf '%s %s %s\n' "$d" "$serial" "${gen:--}" >"$n/ok" || exit 1
