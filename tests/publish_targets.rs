@@ -374,10 +374,15 @@ fn what_somebody_makes_in_a_release_while_the_next_one_comes_outlives_it() {
     let lab = Lab::builder().injectable().build();
     let fleet = Fleet::of(lab, "layout = \"releases\"\nkeep_releases = 2", "");
     fleet.write("big.bin", &"x".repeat(300 << 10));
+    fleet.write("shared.md", "in two releases");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    fleet.write("big.bin", &"z".repeat(300 << 10));
     fleet.commit();
     fleet.publish(&["vm0"]).expect(0);
     let live = fleet.target(0).join("current");
     fleet.write("README.md", "second");
+    fleet.write("shared.md", "changed");
     fleet.write("big.bin", &"y".repeat(300 << 10));
     fleet.commit();
     let gate = fleet.lab.gate_call(Side::Server, "rsync", "*--server*");
@@ -386,6 +391,7 @@ fn what_somebody_makes_in_a_release_while_the_next_one_comes_outlives_it() {
     fs::write(live.join("new.tmp"), "edited there").unwrap();
     fs::rename(live.join("new.tmp"), live.join("README.md")).unwrap();
     fs::write(live.join("docs/own.md"), "made there").unwrap();
+    fs::write(live.join("shared.md"), "edited in place").unwrap();
     gate.open();
     run.wait().expect(0);
     for n in 3..6 {
@@ -401,7 +407,13 @@ fn what_somebody_makes_in_a_release_while_the_next_one_comes_outlives_it() {
     let kept = Snapshot::of(&of_run.unwrap());
     assert_eq!(
         kept.paths(),
-        [".ubos-sync.edited", "README.md", "docs", "docs/own.md"]
+        [
+            ".ubos-sync.edited",
+            "README.md",
+            "docs",
+            "docs/own.md",
+            "shared.md"
+        ]
     );
 }
 

@@ -135,6 +135,38 @@ fn a_release_that_is_still_there_goes_live_again_without_a_transfer() {
 }
 
 #[test]
+fn what_somebody_makes_in_a_release_while_another_one_goes_live_again_outlives_it() {
+    if !ready() {
+        return;
+    }
+    let lab = Lab::builder().injectable().build();
+    let fleet = Fleet::of(lab, "layout = \"releases\"", "");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    fleet.write("README.md", "second");
+    fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    let live = fleet.target(0).join("current");
+    let gate = fleet.lab.gate_call(Side::Server, "ln", "*link.d/current*");
+    let run = fleet.lab.spawn(&["rollback", "last", "--apply"]);
+    gate.wait();
+    fs::write(live.join("new.tmp"), "edited there").unwrap();
+    fs::rename(live.join("new.tmp"), live.join("README.md")).unwrap();
+    fs::write(live.join("docs/own.md"), "made there").unwrap();
+    gate.open();
+    run.wait().expect(0);
+    let kept = |path: &str| {
+        let dirs = fs::read_dir(fleet.target(0).join(".ubos-sync.publish/trash")).unwrap();
+        let of = dirs
+            .flatten()
+            .map(|d| fs::read_to_string(d.path().join(path)));
+        of.flatten().collect::<Vec<_>>()
+    };
+    assert_eq!(kept("README.md"), ["edited there"]);
+    assert_eq!(kept("docs/own.md"), ["made there"]);
+}
+
+#[test]
 fn a_release_that_goes_live_again_names_its_commit_only_when_it_was_looked_at() {
     if !ready() {
         return;

@@ -1,22 +1,5 @@
 # The end of a publish that was verified: the list of what was published, the sentinel, the link of a new release; then old trash goes.
 for v in rev how name keep keepdays edited releases few; do IFS= read -r "$v" || exit 97; done
-# What somebody made in the release that was live, since this run has looked at it, lies there alone, and releases go.
-late() {
-  find "releases/$release" \( -type f -links 1 -o -type l \) -cnewer "$own/lock/owner" ! -path "releases/$release/.sync_rev" -exec sh -c "
-    hash() { $hash; }"'
-    trash=$1 known=$2
-    shift 2
-    for f; do
-      # A file that was lent to the transfer looks younger than it is.
-      [ -L "$f" ] || ! grep -q "$(hash <"$f")" "$known" || continue
-      to=${f#*/}
-      to=$trash/${to#*/}
-      mkdir -p "${to%/*}" || continue
-      : >"$trash/.ubos-sync.edited"
-      while [ -e "$to" ] || [ -L "$to" ]; do to=$to.too; done
-      { [ ! -L "$f" ] && ln "$f" "$to"; } || cp -R -P -p "$f" "$to"
-    done' sh "$root/$own/trash/$run" "$own/manifest.$release" {} + 2>/dev/null
-}
 live
 new=manifest old=manifest
 if [ "$layout" = releases ]; then new=manifest.$name old=manifest.$release; fi

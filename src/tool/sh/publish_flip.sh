@@ -11,6 +11,7 @@ if [ "${has#INCOMPLETE }" = "$rev" ] && [ "$name" != "$release" ]; then
   rm -rf "$own/link.d"
   mkdir "$own/link.d" && ln -s "releases/$name" "$own/link.d/current" && mv -f "$own/link.d/current" . || die "the link cannot be flipped"
   rm -rf "$own/link.d"
+  [ -z "$release" ] || late
   say flipped "$release"
 fi
 end

@@ -28,3 +28,22 @@ put_rev() { # TEXT DIRECTORY
   if [ -d "$2/.sync_rev" ] && [ ! -L "$2/.sync_rev" ]; then return 1; fi
   (cd "$2" && mv -f "$root/$own/rev.d/.sync_rev" .)
 }
+# What somebody made in the release that was live, since this run has looked at it, lies there alone, and releases go.
+late() {
+  # To link a file into the next release makes it younger, too, but for its content.
+  find "releases/$release" \( -type f -links 1 -cnewer "$own/lock/owner" -o -type f -newer "$own/lock/owner" -o -type l -cnewer "$own/lock/owner" \) \
+    ! -path "releases/$release/.sync_rev" -exec sh -c "
+    hash() { $hash; }"'
+    trash=$1 known=$2
+    shift 2
+    for f; do
+      # A file that was lent to the transfer looks younger than it is.
+      [ -L "$f" ] || ! grep -q "$(hash <"$f")" "$known" || continue
+      to=${f#*/}
+      to=$trash/${to#*/}
+      mkdir -p "${to%/*}" || continue
+      : >"$trash/.ubos-sync.edited"
+      while [ -e "$to" ] || [ -L "$to" ]; do to=$to.too; done
+      { [ ! -L "$f" ] && ln "$f" "$to"; } || cp -R -P -p "$f" "$to"
+    done' sh "$root/$own/trash/$run" "$own/manifest.$release" {} + 2>/dev/null
+}
