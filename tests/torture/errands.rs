@@ -41,8 +41,22 @@ impl World {
         let middle = self.look();
         self.done(&before, &middle, &[(ask, &said)], out.code, None)
             .map_err(|why| format!("{why}\n{out}"))?;
+        let list = |doc: &Value, key: &str| {
+            let all = doc["lanes"][0][key].as_array();
+            all.cloned().unwrap_or_default()
+        };
+        // A time that lay in the future may have come when the plan is made again.
+        let waited = list(&said, "left");
+        let waits = |c: &Value| {
+            let soon = |l: &Value| {
+                l["why"]
+                    .as_str()
+                    .is_some_and(|w| w.contains("in the future"))
+            };
+            waited.iter().any(|l| l["path"] == c["path"] && soon(l))
+        };
         let changes = |doc: &Value| -> BTreeSet<String> {
-            let all = doc["lanes"][0]["changes"].as_array().into_iter().flatten();
+            let all = list(doc, "changes").into_iter().filter(|c| !waits(c));
             all.map(|c| format!("{} {} {}", c["path"], c["kind"], c["to"]))
                 .collect()
         };
