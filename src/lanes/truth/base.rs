@@ -12,7 +12,7 @@ use crate::host::files;
 use crate::host::link::LinkError;
 use crate::lanes::truth::commit;
 use crate::lanes::truth::hosts::Pair;
-use crate::lanes::truth::said::Held;
+use crate::lanes::truth::said::{Held, held};
 use crate::lanes::versions;
 use crate::model::entry::Entry;
 use crate::model::manifest::{self, Manifest};
@@ -96,8 +96,7 @@ pub struct Read {
 
 /// A manifest that was read before it was known whether it is the one.
 pub struct Early {
-    name: String,
-    digest: String,
+    held: Held,
     read: Read,
 }
 
@@ -109,16 +108,11 @@ pub fn early(state: &Path, pair: &str) -> Option<Early> {
         .into_iter()
         .filter_map(|name| {
             let ok = files::read_bounded(&archives.join(&name).join("ok"), 4096).ok()?;
-            let ok = String::from_utf8(ok).ok()?;
-            let mut words = ok.split_whitespace();
-            let digest = words.next()?.to_owned();
-            let serial: u64 = words.next()?.parse().ok()?;
-            Some((serial, name.into_string().ok()?, digest))
+            held(&format!("{} {}", name.to_str()?, str::from_utf8(&ok).ok()?))
         })
         .max()?;
-    let (_, name, digest) = newest;
-    let read = read(&archives.join(&name), &digest)?;
-    Some(Early { name, digest, read })
+    let read = read(&archives.join(&newest.name), &newest.digest)?;
+    Some(Early { held: newest, read })
 }
 
 /// The newest generation that both hosts hold and whose manifest is whole on one of them.
@@ -128,7 +122,7 @@ pub fn choose(pair: &Pair, early: Option<Early>) -> Base {
     let all = pair.local.said.generations.iter().chain(theirs);
     let highest = all.map(|g| g.serial).max().unwrap_or(0);
     for g in bases(pair) {
-        let known = early.take_if(|e| e.name == g.name && e.digest == g.digest);
+        let known = early.take_if(|e| e.held == *g);
         let found = match known {
             Some(e) => Some(e.read),
             None => manifest(pair, g),

@@ -128,8 +128,7 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
     {
         return Ok(nothing_to_do(request, pair, &clocks, skew_ms));
     }
-    let (index, early) = memory.unwrap_or_else(|| remembered(request, &id));
-    let mut index = index;
+    let (mut index, early) = memory.unwrap_or_else(|| remembered(request, &id));
     let mut base = base::choose(&pair, early);
     // As everything is read again now and then, what both have is then written anew, on both.
     base.worn |= index.is_news;

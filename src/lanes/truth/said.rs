@@ -49,7 +49,8 @@ pub struct Held {
     pub from: Option<String>,
 }
 
-fn held(line: &str) -> Option<Held> {
+/// `NAME DIGEST SERIAL FROM`, as a generation says it of itself behind its name.
+pub fn held(line: &str) -> Option<Held> {
     let mut words = line.split_whitespace();
     let name = words.next()?;
     Some(Held {

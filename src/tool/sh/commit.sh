@@ -1,4 +1,4 @@
-# Prepares or publishes one generation. `prepare`: the run's archives plus the manifest become a folder that nobody looks at yet;
+# Behind sha.sh: prepares or publishes one generation. `prepare`: the run's archives plus the manifest become a folder that nobody looks at yet;
 # answers its digest. `recover` does the same with the archives of the current generation, for a run that died. The manifest is a
 # file that generations share, and `delta`: the digest of that file, and what has been said since, to which standard input is added.
 # A tree of many files is neither copied nor hashed for one of them. With `whole` for a digest, standard input is all of it.
@@ -9,7 +9,6 @@ for v in nonce state pair run gen step keep losers digest serial; do IFS= read -
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 p=$state/pairs/$pair
 a=$p/archives
-sha() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256; else openssl dgst -sha256 -r; fi; }
 # One that is not there (there may be no archives) would have every disk of the host written out.
 flush() { for f; do shift; [ ! -e "$f" ] || set -- "$@" "$f"; done; sync "$@" 2>/dev/null || sync; }
 printf '\n%s BEGIN\n' "$nonce"

@@ -1,4 +1,4 @@
-# What the doctor wants to know of a host beyond what the agent says. Changes nothing. Empty parameters ask for nothing.
+# Behind sha.sh: what the doctor wants to know of a host beyond what the agent says. Changes nothing. Empty parameters ask for nothing.
 export LC_ALL=C
 for v in nonce state root marker pair gen; do IFS= read -r "$v" || exit 97; done
 case $state in /*) ;; *) state=$HOME/$state ;; esac
@@ -23,7 +23,6 @@ for g in "$state"/pairs/*/archives/*/ok; do
 done
 if [ -n "$gen" ]; then
   g=$state/pairs/$pair/archives/$gen
-  sha() { if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256; else openssl dgst -sha256 -r; fi; }
   { h=$(sha <"$g/manifest"); } 2>/dev/null
   # The digest of the manifest, and what has been said since; see commit.sh.
   if { IFS= read -r m <"$g/delta"; } 2>/dev/null; then

@@ -1,7 +1,7 @@
 # Puts what was staged in place, late and together: each file by one rename, what stood there kept in the trash of this run.
 # The order comes as lines: `/DIR` goes there, `+` places, `-` removes, `x` and `n` set and clear the executable bit, `=` and `~`
-# carry a file or a link over from the live release, `k` keeps one of it that is not carried over, by its whole path, `r` drops a directory that has become empty. A line that begins with a backslash
-# comes as `printf %b` reads it.
+# carry a file or a link over from the live release, `k` keeps one of it that is not carried over, by its whole path, `r` drops a
+# directory that has become empty. A line that begins with a backslash comes as `printf %b` reads it.
 for v in rev few; do IFS= read -r "$v" || die "the order was cut"; done
 trash=$root/$own/trash/$run
 from=
