@@ -252,34 +252,52 @@ fn a_target_without_room_for_a_lock_is_not_called_locked() {
     assert_eq!(fleet.rev(1), Some(second), "{out}");
 }
 
+type Listing = BTreeMap<String, (char, Vec<u8>)>;
+
 /// What stands below a directory, but for what is ours: kind, executable bit and bytes (or where a link leads) by path.
-fn listing(root: &Path) -> BTreeMap<String, (char, Vec<u8>)> {
+fn listing(root: &Path) -> Listing {
+    try_listing(root).unwrap()
+}
+
+/// A target's sentinel and its files, of one moment: what the kill left running at the far end may still be ending.
+fn at_rest(fleet: &Fleet, i: usize) -> (Option<String>, Listing) {
+    let mut seen = None;
+    wait_until("the target is at rest", || {
+        let now = try_listing(&fleet.target(i))
+            .ok()
+            .map(|l| (fleet.rev(i), l));
+        let before = std::mem::replace(&mut seen, now);
+        seen.is_some()
+            && seen == before
+            && !fleet.lab.processes().iter().any(|p| p.program() == "rsync")
+    });
+    seen.unwrap()
+}
+
+fn try_listing(root: &Path) -> std::io::Result<Listing> {
     let mut out = BTreeMap::new();
     let mut todo = vec![root.to_path_buf()];
     while let Some(dir) = todo.pop() {
         for entry in fs::read_dir(dir).into_iter().flatten() {
-            let path = entry.unwrap().path();
+            let path = entry?.path();
             let name = path.strip_prefix(root).unwrap().to_str().unwrap();
             if [".git", ".ubos-sync.publish", ".sync_rev"].contains(&name) {
                 continue;
             }
-            let kind = path.symlink_metadata().unwrap();
+            let kind = path.symlink_metadata()?;
             let what = match (kind.is_dir(), kind.is_symlink()) {
                 (true, _) => {
                     todo.push(path);
                     continue;
                 }
-                (_, true) => (
-                    'l',
-                    fs::read_link(&path).unwrap().into_os_string().into_vec(),
-                ),
-                _ if kind.mode() & 0o100 != 0 => ('x', fs::read(&path).unwrap()),
-                _ => ('f', fs::read(&path).unwrap()),
+                (_, true) => ('l', fs::read_link(&path)?.into_os_string().into_vec()),
+                _ if kind.mode() & 0o100 != 0 => ('x', fs::read(&path)?),
+                _ => ('f', fs::read(&path)?),
             };
             out.insert(name.to_owned(), what);
         }
     }
-    out
+    Ok(out)
 }
 
 #[test]
@@ -349,13 +367,13 @@ fn fo_08_after_any_publishes_with_random_kills_a_sentinel_tells_the_truth() {
         }
         let _ = run.wait();
         for i in 0..8 {
-            let there = listing(&fleet.target(i));
+            let (rev, there) = at_rest(&fleet, i);
             // FO-08: whatever was cut off, each file is an old or a new one.
             for file in &there {
                 let file = (file.0.clone(), file.1.clone());
                 assert!(whole.contains(&file), "{file:?}, target {i}, seed {seed}");
             }
-            if let Some(rev) = fleet.rev(i).filter(|r| !r.starts_with("INCOMPLETE")) {
+            if let Some(rev) = rev.filter(|r| !r.starts_with("INCOMPLETE")) {
                 assert_eq!(there, held[&rev], "round {round}, target {i}, seed {seed}");
                 told += 1;
             }
