@@ -19,6 +19,7 @@
 //! | I14 what is not remembered is not deleted | the first run behind a damaged memory |
 //! | I15, I16 two runs after a crash at most, one when a disk is well again, four rounds of a hub, then I5 and I6 | the next run after a broken one |
 //! | I17 the plan that was shown is the one that is applied | an apply behind a dry run |
+//! | I17 looking at some paths alone, or reading every file again, gives the same plan of them | every dry run with one peer |
 //! | I18 every change stands in the record; the chain of records is whole | after exit 0; at the end |
 //! | I19 an apply that was rolled back, by either host, killed or not, leaves both trees and the next plan as before; a target gets its earlier commit back | every rollback |
 //! | I20 of two runs at once one works, the other has no effect | when both hosts start one |

@@ -62,12 +62,13 @@ impl Swept {
     }
 }
 
-/// Lists a root, or only what lies below the given paths in it; directories of the given names are shown but not entered. With an
-/// `inode`, the root must be the directory that had it.
+/// Lists a root, or only what lies below the given paths in it and the directories `above` by themselves; directories of the given
+/// names are shown but not entered. With an `inode`, the root must be the directory that had it.
 pub fn sweep(
     root: &Path,
     inode: Option<u64>,
     includes: &[RelPath],
+    above: &[RelPath],
     prunes: &[String],
 ) -> io::Result<Swept> {
     let root = rustix::fs::open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
@@ -92,7 +93,13 @@ pub fn sweep(
     for include in includes {
         walk.below(root.as_fd(), include);
     }
-    if includes.len() > 1 {
+    for dir in above {
+        // One that is not there is not told of.
+        if let Some(stat) = walk.look(root.as_fd(), dir.as_bytes(), dir) {
+            walk.add(dir.clone(), stat);
+        }
+    }
+    if includes.len() + above.len() > 1 {
         // Each in its order, but one may lie in another.
         facts::in_order(&mut walk.swept.stats);
     }
@@ -317,7 +324,7 @@ mod tests {
     fn it_tells_what_find_tells_and_in_the_order_of_paths() {
         let dir = tree();
         let prunes = ["skip".to_owned(), ".git".to_owned()];
-        let all = sweep(dir.path(), None, &[], &prunes[..1]).unwrap();
+        let all = sweep(dir.path(), None, &[], &[], &prunes[..1]).unwrap();
         assert_eq!(all.stats, found(dir.path(), &["."], "skip"));
         assert!(all.is_whole && all.unreadable.is_empty());
         assert!(all.stats.is_sorted_by(|a, b| a.0 < b.0));
@@ -328,7 +335,7 @@ mod tests {
             path("gone"),
             path("dir link"),
         ];
-        let some = sweep(dir.path(), None, &some, &prunes[1..]).unwrap();
+        let some = sweep(dir.path(), None, &some, &[], &prunes[1..]).unwrap();
         let from = ["./li\nne", "./a", "./a/b", "./dir link"];
         assert_eq!(some.stats, found(dir.path(), &from, ".git"));
         assert!(some.is_whole);
@@ -340,16 +347,16 @@ mod tests {
         let mut deep = dir.path().to_owned();
         (0..DEEPEST + 3).for_each(|_| deep.push("d"));
         fs::create_dir_all(&deep).unwrap();
-        let swept = sweep(dir.path(), None, &[], &[]).unwrap();
+        let swept = sweep(dir.path(), None, &[], &[], &[]).unwrap();
         assert_eq!(swept.stats.len(), DEEPEST + 1);
         assert_eq!(swept.unreadable.len(), 1);
         assert!(!swept.is_whole);
         // The root itself may be reached through one.
         let link = dir.path().join("link");
         let ino = fs::metadata(dir.path()).unwrap().ino();
-        assert!(sweep(dir.path(), Some(ino + 1), &[], &[]).is_err());
+        assert!(sweep(dir.path(), Some(ino + 1), &[], &[], &[]).is_err());
         symlink(dir.path(), &link).unwrap();
-        let through = sweep(&link, Some(ino), &[path("link")], &[]).unwrap();
+        let through = sweep(&link, Some(ino), &[path("link")], &[], &[]).unwrap();
         assert!(matches!(&through.stats[..], [(_, s)] if matches!(s.what, What::Link(_))));
     }
 }

@@ -58,6 +58,11 @@ impl Manifest {
         Some(m)
     }
 
+    pub fn files(&self) -> usize {
+        let is_file = |e: &&Entry| matches!(e, Entry::File(_));
+        self.entries.values().filter(is_file).count()
+    }
+
     /// The lines that turn `self` into `next`.
     pub fn delta(&self, next: &Manifest) -> Vec<u8> {
         let mut out = Vec::new();

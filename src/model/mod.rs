@@ -28,6 +28,7 @@ pub mod publish_doc;
 pub mod publish_plan;
 pub mod reconcile;
 pub mod record;
+pub mod region;
 pub mod retention;
 pub mod retry;
 pub mod rules;

@@ -32,6 +32,28 @@ pub struct Reconciled {
     pub agreed: Vec<(RelPath, Option<Entry>)>,
 }
 
+impl Reconciled {
+    /// Only what concerns these paths and what is below them; the rest waits for another run.
+    pub fn limit_to(&mut self, paths: &[RelPath]) {
+        let wanted = |p: &RelPath| paths.iter().any(|w| p.is_within(w.as_bytes()));
+        // A directory above a named path comes along when it is to be made.
+        let above = |p: &RelPath| {
+            let on_the_way = |w: &RelPath| w.ancestors().any(|a| a == p.as_bytes());
+            paths.iter().any(on_the_way)
+        };
+        let plan = &mut self.plan;
+        plan.changes
+            .retain(|c| wanted(&c.path) || (above(&c.path) && c.kind == Kind::Create));
+        // Nor does anything move below what is undecided.
+        plan.left.retain(|l| wanted(&l.path) || above(&l.path));
+        plan.notes.retain(|n| wanted(&n.path));
+        // Where one half of a rename waits, the other is none.
+        plan.changes.iter_mut().for_each(|c| c.moved = false);
+        mark_moves(&mut plan.changes);
+        self.agreed.retain(|(p, _)| wanted(p));
+    }
+}
+
 /// Who decided a conflict, and why.
 type Conflict = (Decided, String);
 

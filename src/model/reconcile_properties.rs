@@ -12,7 +12,8 @@ use super::tests::judge_by;
 use super::*;
 use crate::model::entry::File;
 use crate::model::policy::Strategy as Winner;
-use crate::model::rules::Verdict;
+use crate::model::region::Region;
+use crate::model::rules::{Rules, Verdict};
 use crate::model::scope::scope;
 use crate::model::tree::Stat;
 
@@ -121,7 +122,7 @@ impl Disk {
                 mtime_ns: 0,
                 ctime_ns: 0,
                 ino: 0,
-                mode: 0,
+                mode: 0o700,
             };
             r.tree.truth.insert(path.clone(), stat);
             if self.unreadable.contains(path) {
@@ -626,6 +627,33 @@ fn check_mirror(past: &Past, here: &Reconciled) {
     assert_eq!(notes(here), notes(&there));
 }
 
+/// A part that is bounded is planned as the whole would have it.
+fn check_region(past: &Past, judge: &Judge, whole: &Reconciled, named: &[RelPath]) {
+    let [a, b] = [past.disks[0].seen(), past.disks[1].seen()];
+    let Some(region) = Region::of(named, &Rules::default()) else {
+        return;
+    };
+    let part = |r: &Replica| {
+        let is_seen = |p: &RelPath| region.covers(p) || region.above().contains(p);
+        let mut r = r.clone();
+        r.tree.truth.retain(|p, _| is_seen(p));
+        r.tree.apart.retain(|p, _| is_seen(p));
+        r.tree.unreadable.retain(is_seen);
+        r.unread.retain(is_seen);
+        r.entries.retain(|p, _| is_seen(p));
+        r
+    };
+    let (near, far) = (part(&a), part(&b));
+    if !region.is_bounded(&near.tree) || !region.is_bounded(&far.tree) {
+        return;
+    }
+    let mut here = reconcile(judge, &region.base(&past.base), &near, &far);
+    here.limit_to(named);
+    let mut whole = whole.clone();
+    whole.limit_to(named);
+    assert_eq!(here, whole, "limited to {named:?}");
+}
+
 /// One run after the other, each from what the last one left behind.
 fn check(mut past: Past) {
     let later = std::mem::take(&mut past.later);
@@ -647,6 +675,12 @@ fn check_run(past: &Past) -> (Manifest, [Disk; 2]) {
     check_no_loss(past, &r.plan, &after);
     check_one_sided(past, &r.plan, &after);
     check_mirror(past, &r);
+    let paths: BTreeSet<&RelPath> = past.disks.iter().flat_map(|d| d.nodes.keys()).collect();
+    for path in &paths {
+        check_region(past, &judge, &r, &[(*path).clone()]);
+    }
+    let some: Vec<RelPath> = paths.into_iter().step_by(3).cloned().collect();
+    check_region(past, &judge, &r, &some);
     let base = next_base(&past.base, &r);
     let again = reconcile(&judge, &base, &after[0].seen(), &after[1].seen());
     assert_eq!(again.plan.changes, [], "a second run has nothing to do");

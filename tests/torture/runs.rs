@@ -168,7 +168,10 @@ impl World {
             0 | 4 => {
                 let plan = doc["plan"].as_str().unwrap_or_default().to_owned();
                 self.shown = (!broken && !plan.is_empty()).then_some((ask, plan));
-                Ok(())
+                match broken || self.pairs_of(ask).len() > 1 {
+                    true => Ok(()),
+                    false => self.looks_agree(ask, &doc),
+                }
             }
             3 => self.may_refuse(ask, &guards(&doc), &out),
             // One of several peers was refused.
@@ -176,6 +179,58 @@ impl World {
             _ if broken => Ok(()),
             _ => Err(format!("a dry run ended so: {out}")),
         }
+    }
+
+    /// A look at some paths alone, and one that reads every file, have the same plan as the one before.
+    fn looks_agree(&self, ask: Ask, first: &Value) -> Checked {
+        let list = |doc: &Value, key: &str| -> Vec<Value> {
+            let list = doc["lanes"][0][key].as_array();
+            list.cloned().unwrap_or_default()
+        };
+        let path = |v: &Value| v["path"].as_str().unwrap_or_default().to_owned();
+        let is_plain = |p: &String| p.bytes().all(|b| b.is_ascii_graphic());
+        let all = [list(first, "changes"), list(first, "left")].concat();
+        let named: Vec<String> = all.iter().map(path).filter(is_plain).step_by(3).collect();
+        let within = |p: &str, dir: &str| p == dir || p.starts_with(&format!("{dir}/"));
+        let is_asked = |change: &Value| {
+            let p = path(change);
+            let is_made = change["kind"] == "create";
+            named
+                .iter()
+                .any(|n| within(&p, n) || is_made && within(n, &p))
+        };
+        let told = |changes: &[Value]| -> Vec<String> {
+            let keys = ["path", "kind", "to"];
+            let words = |c: &Value| keys.map(|k| c[k].to_string()).join(" ");
+            changes.iter().map(words).collect()
+        };
+        let of_part: Vec<String> = named.iter().map(|n| format!("--path={n}")).collect();
+        let mut part = vec!["truth", "--json"];
+        part.extend(of_part.iter().map(String::as_str));
+        'kinds: for (args, is_part) in [
+            (part, true),
+            (vec!["truth", "--json", "--full-scan"], false),
+        ] {
+            if is_part && named.is_empty() {
+                continue;
+            }
+            let mut out = self.run(ask, &args);
+            let mut whole = first.clone();
+            // What lay in the future may lie there no more: then all of it is asked again.
+            for _ in 0..3 {
+                let mut planned = list(&whole, "changes");
+                planned.retain(|c| !is_part || is_asked(c));
+                if !matches!(out.code, 0 | 4)
+                    || told(&planned) == told(&list(&doc(&out), "changes"))
+                {
+                    continue 'kinds;
+                }
+                whole = doc(&self.run(ask, &["truth", "--json"]));
+                out = self.run(ask, &args);
+            }
+            return Err(format!("{args:?} has another plan than {whole:#}: {out}"));
+        }
+        Ok(())
     }
 
     /// Guards speak only when they have a reason.

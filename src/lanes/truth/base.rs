@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::audit::catalog::Summary;
 use crate::audit::store::Store;
 use crate::host::files;
 use crate::host::link::LinkError;
@@ -162,8 +163,7 @@ const RECORDS: usize = 200;
 /// Both memories of the pair are gone, but a record tells that it has synced: what was deleted since would come back.
 pub fn on_record(policy: &Policy, peer: &str) -> Option<String> {
     let store = Store::open(&policy.audit.dir).ok()?;
-    let newest = store.newest(RECORDS).ok()?;
-    let synced = newest.into_iter().find(|s| {
+    let is_of_truth = |s: &Summary| {
         s.facts.as_ref().is_some_and(|f| {
             let good = matches!(
                 f.outcome,
@@ -172,15 +172,20 @@ pub fn on_record(policy: &Policy, peer: &str) -> Option<String> {
             let lane = ["truth", "full"].contains(&f.command.as_str());
             f.is_applied() && good && lane && f.peers.iter().any(|p| p == peer)
         })
-    })?;
-    let of_truth =
+    };
+    let has_synced =
         |l: &Lane| matches!(l, Lane::Truth(t) if t.peer == peer && t.generation.is_some());
-    let record = store.read(&synced.run).ok()?;
-    record
-        .lanes
-        .iter()
-        .any(of_truth)
-        .then(|| format!("{} is on record as an applied run of this pair", synced.run))
+    // Not only the newest: a run that found nothing to do made no generation.
+    let synced = store.newest(RECORDS).ok()?.into_iter().find(|s| {
+        let record = is_of_truth(s).then(|| store.read(&s.run).ok());
+        record
+            .flatten()
+            .is_some_and(|r| r.lanes.iter().any(has_synced))
+    })?;
+    Some(format!(
+        "{} is on record as an applied run of this pair",
+        synced.run
+    ))
 }
 
 fn read(generation: &Path, digest: &str) -> Option<Read> {

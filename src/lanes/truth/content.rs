@@ -9,13 +9,19 @@ use crate::model::index::Index;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
 use crate::model::reconcile::Replica;
+use crate::model::region::Region;
 use crate::model::thread::joined;
 use crate::model::tree::{Stat, Tree, What};
 use crate::model::walk::Walk;
 use crate::tool::{facts, remote};
 
-/// Builds both replicas with content, hashing on both hosts at once whatever the index does not know.
-pub fn replicas(pair: &mut Pair, index: &mut Index) -> Result<(Replica, Replica), LinkError> {
+/// Builds both replicas with content, hashing on both hosts at once whatever the index does not know. Outside a region, what it knows
+/// stays.
+pub fn replicas(
+    pair: &mut Pair,
+    index: &mut Index,
+    region: Option<&Region>,
+) -> Result<(Replica, Replica), LinkError> {
     let local_tree = std::mem::take(&mut pair.local.tree);
     let peer_tree = std::mem::take(&mut pair.peer.tree);
     let unknown = |side, tree: &Tree, index: &Index| -> Vec<RelPath> {
@@ -45,7 +51,8 @@ pub fn replicas(pair: &mut Pair, index: &mut Index) -> Result<(Replica, Replica)
         (Side::Peer, peer, &peer_tree, &far),
     ] {
         let mut there = Walk::of(&tree.truth);
-        index.retain(side, |p| there.at(p).is_some());
+        let is_outside = |p: &RelPath| region.is_some_and(|r| !r.covers(p));
+        index.retain(side, |p| is_outside(p) || there.at(p).is_some());
         for (path, hash) in fresh {
             if let Some(stat) = tree.truth.get(path) {
                 index.remember(side, path, stat, hash, host.said.swept_at);

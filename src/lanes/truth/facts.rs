@@ -103,13 +103,20 @@ pub fn set(next: &mut Manifest, pair: &Pair, policy: &Policy) {
         .insert(rules_key(&pair.local.name), policy.truth.rules.digest());
 }
 
-/// Adds what only the content of both replicas tells.
-pub fn with_content(facts: &mut Facts, base: &Manifest, local: &Replica, peer: &Replica) {
+/// Adds what only the content of both replicas tells. `seen`: the part of the base that was looked at; the rest counts as it was.
+pub fn with_content(
+    facts: &mut Facts,
+    base: &Manifest,
+    seen: &Manifest,
+    local: &Replica,
+    peer: &Replica,
+) {
+    let outside = base.files() - seen.files();
     for (host, replica) in [(&mut facts.local, local), (&mut facts.remote, peer)] {
-        host.files = replica.tree.files();
-        let (before, unchanged) = compare(base, replica);
-        host.before = before;
-        host.unchanged = unchanged;
+        let (before, unchanged) = compare(seen, replica);
+        host.files = outside + replica.tree.files();
+        host.before = outside + before;
+        host.unchanged = outside + unchanged;
     }
 }
 

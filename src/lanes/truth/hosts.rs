@@ -16,6 +16,7 @@ use crate::lanes::reach::Reach;
 use crate::lanes::truth::said::{Said, parse_said};
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy, Site};
+use crate::model::region::Region;
 use crate::model::rules::Rules;
 use crate::model::thread::joined;
 use crate::model::tree::Tree;
@@ -137,6 +138,8 @@ pub struct Need<'a> {
     calm: Option<&'a str>,
     is: AtomicBool,
     tell: Option<mpsc::Sender<()>>,
+    /// The part of the trees that is asked for; none for everything.
+    region: Option<&'a Region>,
 }
 
 impl<'a> Need<'a> {
@@ -146,11 +149,16 @@ impl<'a> Need<'a> {
             calm,
             is: AtomicBool::new(false),
             tell: Some(tell),
+            region: None,
         };
         if calm.is_none() {
             need.arises();
         }
         need
+    }
+
+    pub fn within(self, region: Option<&'a Region>) -> Self {
+        Self { region, ..self }
     }
 
     fn arises(&self) {
@@ -245,9 +253,8 @@ fn both(
         root: peer.root.clone(),
         unison: peer.unison.clone(),
     };
-    let open_one = |asked: Asked, file: &Path| {
-        open_host(policy, asked, &id, (run, &who, want), file, &need.is)
-    };
+    let open_one =
+        |asked: Asked, file: &Path| open_host(policy, asked, &id, (run, &who, want), file, need);
     let (here, there) = (scratch.join("local.err"), scratch.join("peer.err"));
     let (local, peer) = std::thread::scope(|s| {
         let far = s.spawn(|| open_one(theirs, &there));
@@ -291,12 +298,18 @@ fn open_host(
     pair: &str,
     (run, who, want): (&str, &str, &str),
     stderr: &Path,
-    more: &AtomicBool,
+    need: &Need,
 ) -> Result<Host, OpenError> {
     let rules = &policy.truth.rules;
     let prunes = rules.prune_names();
-    let includes: Vec<String> = rules.include_roots().iter().map(|p| p.lossy()).collect();
-    let (n_prunes, n_includes) = (prunes.len().to_string(), includes.len().to_string());
+    let (paths, above) = match need.region {
+        Some(region) => (region.paths(), region.above()),
+        None => (rules.include_roots(), &[][..]),
+    };
+    let lines = |paths: &[RelPath]| paths.iter().map(RelPath::lossy).collect::<Vec<_>>();
+    let (includes, on_the_way) = (lines(paths), lines(above));
+    let [n_prunes, n_includes, n_above] =
+        [&prunes, &includes, &on_the_way].map(|all| all.len().to_string());
     let is_here = !asked.link.is_remote();
     let mut parameters: Vec<&str> = vec![
         &asked.state,
@@ -311,10 +324,12 @@ fn open_host(
         &n_prunes,
         &n_includes,
         if is_here { "0" } else { "1" },
+        &n_above,
     ];
-    parameters.extend(includes.iter().map(String::as_str));
-    parameters.extend(prunes.iter().map(String::as_str));
-    let (agent, mut body) = asked.link.open_agent(&parameters, stderr, more)?;
+    for lines in [&includes, &prunes, &on_the_way] {
+        parameters.extend(lines.iter().map(String::as_str));
+    }
+    let (agent, mut body) = asked.link.open_agent(&parameters, stderr, &need.is)?;
     let name = asked.link.name.clone();
     if let Some(what) = remote::value(&body, "nolock") {
         let what = crate::model::text::neutral(what);
@@ -346,7 +361,7 @@ fn open_host(
     let mut said = parse_said(&body);
     said.program.clone_from(&asked.unison);
     let list = match (is_here, &said.root) {
-        (true, Some(root)) => List::Seen(see(root, &said, rules)),
+        (true, Some(root)) => List::Seen(see(root, &said, (paths, above), &prunes)),
         _ => List::Told(told),
     };
     let sweep_digest = match &list {
@@ -373,16 +388,20 @@ fn open_host(
     })
 }
 
-/// The tree of this machine, after its lock was taken.
-fn see(root: &str, said: &Said, rules: &Rules) -> Option<Swept> {
+/// The tree of this machine, after its lock was taken: all of it when there are no paths.
+fn see(
+    root: &str,
+    said: &Said,
+    (paths, above): (&[RelPath], &[RelPath]),
+    prunes: &[String],
+) -> Option<Swept> {
     let straight = |include: &&RelPath| !said.through.iter().any(|t| *t == include.lossy());
-    let all = rules.include_roots();
-    let includes: Vec<RelPath> = all.iter().filter(straight).cloned().collect();
-    if includes.is_empty() && !all.is_empty() {
+    let includes: Vec<RelPath> = paths.iter().filter(straight).cloned().collect();
+    if includes.is_empty() && !paths.is_empty() {
         return Some(Swept::default());
     }
     let inode = said.root_identity.trim().parse().ok();
-    sweep(Path::new(root), inode, &includes, &rules.prune_names()).ok()
+    sweep(Path::new(root), inode, &includes, above, prunes).ok()
 }
 
 /// Reads the lists of both hosts into trees, at the same time.

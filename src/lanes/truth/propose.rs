@@ -12,7 +12,7 @@ use crate::lanes::truth::base::{self, Base};
 use crate::lanes::truth::begin::{Work, begin};
 use crate::lanes::truth::calm::Calm;
 use crate::lanes::truth::engine::EngineError;
-use crate::lanes::truth::hosts::{self, Need, OpenError, Pair};
+use crate::lanes::truth::hosts::{self, Host, Need, OpenError, Pair};
 use crate::lanes::truth::{calm, content, facts};
 use crate::model::decide::{Clocks, Judge};
 use crate::model::entry::Entry;
@@ -24,6 +24,7 @@ use crate::model::plan::TruthPlan;
 use crate::model::policy::{Peer, Policy};
 use crate::model::progress::Progress;
 use crate::model::reconcile::{Reconciled, Replica, reconcile};
+use crate::model::region::Region;
 use crate::model::rules::Verdict;
 use crate::model::thread::joined;
 
@@ -103,6 +104,18 @@ pub struct Proposal {
 }
 
 pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
+    let part = Region::of(request.paths, &request.policy.truth.rules);
+    let mut region = part.as_ref().filter(|_| !request.full);
+    loop {
+        match look(request, region)? {
+            Some(proposal) => return Ok(proposal),
+            None => region = None,
+        }
+    }
+}
+
+/// The proposal, when what was looked at is enough for one; everything always is.
+fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, ProposeError> {
     let Request {
         policy,
         peer,
@@ -119,17 +132,24 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         true => calm::load(&id, policy, crate::host::clock::now_ns()),
         false => None,
     };
-    let (pair, memory) = open(request, &id, calm.as_ref());
+    let (pair, memory) = open(request, &id, calm.as_ref(), region);
     let mut pair = pair?;
+    let is_odd = |h: &Host| !h.said.through.is_empty() || !h.said.pending.is_empty();
+    if region.is_some() && (is_odd(&pair.local) || is_odd(&pair.peer)) {
+        return Ok(None);
+    }
     let waived = request.allow.iter().any(|a| a == "clock_skew");
     let (clocks, skew_ms) = facts::clocks(policy, &mut pair, waived);
     if let Some(calm) = calm
         && calm::holds(&calm, policy, &pair)
     {
-        return Ok(nothing_to_do(request, pair, &clocks, skew_ms));
+        return Ok(Some(nothing_to_do(request, pair, &clocks, skew_ms)));
     }
     let (mut index, early) = memory.unwrap_or_else(|| remembered(request, &id));
     let mut base = base::choose(&pair, early);
+    if region.is_some() && (index.is_news || base.generation.is_none()) {
+        return Ok(None);
+    }
     // As everything is read again now and then, what both have is then written anew, on both.
     base.worn |= index.is_news;
     if base.generation.is_none() && base.lost.is_none() {
@@ -150,21 +170,29 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         .iter()
         .any(|f| f.severity == Severity::Refuse && blind.contains(&f.guard.as_str()))
     {
-        return Ok(refused_early(pair, base, judge, index, hopeless, skew_ms));
+        let refused = refused_early(pair, base, judge, index, hopeless, skew_ms);
+        return Ok(Some(refused));
     }
     progress.phase("reading what changed", None);
     hosts::sort_trees(&mut pair, policy)?;
-    let (local, far) = content::replicas(&mut pair, &mut index)?;
+    let is_bounded =
+        |r: &Region| [&pair.local, &pair.peer].map(|h| r.is_bounded(&h.tree)) == [true; 2];
+    if region.is_some_and(|r| !is_bounded(r)) {
+        return Ok(None);
+    }
+    let (local, far) = content::replicas(&mut pair, &mut index, region)?;
     let recovered = base::recover(&pair, &mut base, &local, &far, &policy.snapshots)?;
-    let Reconciled {
-        mut plan,
-        mut agreed,
-    } = std::thread::scope(|s| {
-        let plan = s.spawn(|| reconcile(&judge, &base.manifest, &local, &far));
-        facts::with_content(&mut known, &base.manifest, &local, &far);
+    let part = region.map(|r| r.base(&base.manifest));
+    let seen = part.as_ref().unwrap_or(&base.manifest);
+    let mut reconciled = std::thread::scope(|s| {
+        let plan = s.spawn(|| reconcile(&judge, seen, &local, &far));
+        facts::with_content(&mut known, &base.manifest, seen, &local, &far);
         joined(plan)
     });
-    narrow(&mut plan, &mut agreed, request.paths);
+    if !request.paths.is_empty() {
+        reconciled.limit_to(request.paths);
+    }
+    let Reconciled { mut plan, agreed } = reconciled;
     for through in pair
         .local
         .said
@@ -190,7 +218,7 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         Err(findings) => Verdicts::Refused(plan, findings),
     };
     progress.done();
-    Ok(Proposal {
+    Ok(Some(Proposal {
         pair,
         base,
         judge,
@@ -203,7 +231,7 @@ pub fn propose(request: &Request) -> Result<Proposal, ProposeError> {
         skew_ms,
         work,
         calm: false,
-    })
+    }))
 }
 
 /// Opens both hosts; what this one remembers is read meanwhile, as soon as it is known to be needed.
@@ -212,12 +240,13 @@ fn open(
     request: &Request,
     id: &str,
     calm: Option<&Calm>,
+    region: Option<&Region>,
 ) -> (
     Result<Pair, OpenError>,
     Option<(Index, Option<base::Early>)>,
 ) {
     let (news, is_news) = mpsc::channel();
-    let need = Need::of_trees(calm.map(|c| c.local.as_str()), news);
+    let need = Need::of_trees(calm.map(|c| c.local.as_str()), news).within(region);
     std::thread::scope(|s| {
         let memory = s.spawn(move || is_news.recv().ok().map(|()| remembered(request, id)));
         let pair = hosts::open(
@@ -322,26 +351,6 @@ pub fn save_index(pair: &Pair, index: &Index) {
     if index.is_news && files::private_dir(&base::pair_dir(pair)).is_ok() {
         let _ = files::write_atomic(&index_path(pair), &index.to_bytes(), files::Sync::Content);
     }
-}
-
-/// Only what `--path` names; the rest waits for another run.
-fn narrow(plan: &mut TruthPlan, agreed: &mut Vec<(RelPath, Option<Entry>)>, paths: &[RelPath]) {
-    if paths.is_empty() {
-        return;
-    }
-    // A directory above a named path comes along when it is to be made.
-    let wanted = |p: &RelPath| paths.iter().any(|w| p.is_within(w.as_bytes()));
-    let above = |p: &RelPath| {
-        paths
-            .iter()
-            .any(|w| w.ancestors().any(|a| a == p.as_bytes()))
-    };
-    plan.changes.retain(|c| {
-        wanted(&c.path) || (above(&c.path) && c.kind == crate::model::plan::Kind::Create)
-    });
-    plan.left.retain(|l| wanted(&l.path));
-    plan.notes.retain(|n| wanted(&n.path));
-    agreed.retain(|(p, _)| wanted(p));
 }
 
 fn note_through(plan: &mut TruthPlan, include: &str) {

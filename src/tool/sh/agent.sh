@@ -2,7 +2,7 @@
 # standard input ends, ends the engine that this run left, and lets go. Parameters come as lines, never as code.
 export LC_ALL=C TZ=UTC
 umask 077
-for v in nonce state root marker pair run who unison want owner prunes includes list; do IFS= read -r "$v" || exit 97; done
+for v in nonce state root marker pair run who unison want owner prunes includes list above; do IFS= read -r "$v" || exit 97; done
 case $state in /*) ;; *) state=$HOME/$state ;; esac
 case $root in /*) ;; *) root=$HOME/$root ;; esac
 say() { printf '%s %s\n' "$1" "$2"; }
@@ -238,8 +238,18 @@ i=0
 while [ "$i" -lt "$prunes" ]; do IFS= read -r x; set -- "$@" -o -name "$x"; i=$((i + 1)); done
 set -- "$@" ')'
 say swept "$now"
+[ "$list" = 0 ] || printf '%s SWEEP %s\n' "$nonce" "$style"
+# The directories on the way to what is listed, by themselves.
+[ "$above" -eq 0 ] || (
+  set --
+  while [ $# -lt "$above" ]; do IFS= read -r x; set -- "$@" "./$x"; done
+  [ "$list" = 1 ] && [ -n "${rootid:-}" ] || exit 0
+  case $style in
+  gnu) find "$@" -prune -printf "$f" ;;
+  bsd) stat -f "%n$nonce|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce%Y" "$@" ;;
+  esac 2>/dev/null
+)
 if [ "$list" = 1 ]; then
-  printf '%s SWEEP %s\n' "$nonce" "$style"
   rc=0
   if [ "$roots" -gt 0 ] && [ -n "${rootid:-}" ]; then
     case $style in
