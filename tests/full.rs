@@ -153,3 +153,34 @@ fn verify_says_whether_all_is_as_it_should_be_and_changes_nothing() {
     let out = lab.run(&["verify", "balur"]).expect(2);
     assert!(out.stderr.contains("did you mean balaur"), "{}", out.stderr);
 }
+
+#[test]
+fn a_connection_that_was_left_is_used_by_both_lanes_and_one_that_has_died_is_made_anew() {
+    let Some(lab) = lab_with_log() else { return };
+    lab.policy(
+        "keep_connection = \"60s\"\n[[peer.log]]\nremote = \"logs/proposals.jsonl\"\nlocal = \"logs/proposals.jsonl\"\n",
+    );
+    full(&lab, 0);
+    let masters = || -> Vec<u32> {
+        let all = lab.processes();
+        let kept = all.iter().filter(|p| p.command.contains("[mux]"));
+        kept.map(|p| p.pid).collect()
+    };
+    let first = masters();
+    assert_eq!(first.len(), 1, "one connection is left");
+    for lines in 3..6 {
+        let text = (1..=lines).map(|n| format!("{{\"n\":{n}}}\n"));
+        lab.write(BALAUR, "logs/proposals.jsonl", text.collect::<String>());
+        if lines == 4 {
+            // Its socket stays.
+            masters()
+                .iter()
+                .for_each(|pid| lab::signal(*pid, rustix::process::Signal::KILL));
+        }
+        let json = full(&lab, 0);
+        assert_eq!(json["lanes"][1]["outcome"], "applied", "{json:#}");
+        assert_eq!(pulled(&lab).lines().count(), lines);
+        let now = masters();
+        assert_eq!((now.len(), now == first), (1, lines == 3), "{lines}");
+    }
+}

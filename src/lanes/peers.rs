@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::host::clock;
 use crate::lanes::flow::{Ended, Run};
 use crate::lanes::kept::Kept;
-use crate::lanes::reach::{reach, sweep};
-use crate::lanes::truth::propose::Request;
+use crate::lanes::reach::{is_left, reach, sweep};
+use crate::lanes::truth::propose::{ProposeError, Request};
 use crate::lanes::{log, truth};
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy};
@@ -90,50 +90,63 @@ fn one_peer(
     // With several peers each connects before its turn, so that those that are away are found out at the same time.
     // So does one whose connection several lanes share.
     let logs = order.logs.as_ref().filter(|_| !peer.logs.is_empty());
-    let connect = order.peers.len() > 1 || logs.is_some();
+    let shares = logs.is_some() && !is_left(order.policy, peer);
+    let connect = order.peers.len() > 1 || shares;
     let reach = match order.kept {
         Some(kept) => kept.reach(order.policy, peer),
         None => reach(order.policy, peer, connect),
     };
+    let reach = match &reach {
+        Ok(reach) => reach,
+        Err(e) => return not_begun(order, peer, e),
+    };
+    let of_logs = log::run::Request {
+        policy: order.policy,
+        peer,
+        reach,
+        command: order.command,
+        allow: &order.allow,
+        progress,
+    };
     let mut all = Ended::default();
+    let mut early = None;
     if let Some(carry) = order.truth.as_ref().filter(|_| takes_part(order, peer)) {
-        match &reach {
-            Ok(reach) => {
-                let request = Request {
-                    policy: order.policy,
-                    peer,
-                    reach,
-                    run: run.id,
-                    command: order.command,
-                    allow: &order.allow,
-                    paths: &order.paths,
-                    progress,
-                    full: order.full,
-                };
-                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                all.extend(truth::run::run(&request, carry, run, until));
-            }
-            Err(e) => all.extend(truth::run::not_begun(peer, e)),
-        }
+        let request = Request {
+            policy: order.policy,
+            peer,
+            reach,
+            run: run.id,
+            command: order.command,
+            allow: &order.allow,
+            paths: &order.paths,
+            progress,
+            full: order.full,
+        };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // The logs are looked at meanwhile: neither lane reads what the other one writes.
+        std::thread::scope(|s| {
+            let pulls = logs.filter(|carry| **carry != Carry::Compare);
+            let look = pulls.map(|carry| s.spawn(|| log::run::look(&of_logs, carry)));
+            all.extend(truth::run::run(&request, carry, run, until));
+            early = look.map(joined);
+        });
     }
-    if let Some(carry) = logs {
-        match &reach {
-            Ok(reach) => {
-                let request = log::run::Request {
-                    policy: order.policy,
-                    peer,
-                    reach,
-                    command: order.command,
-                    allow: &order.allow,
-                    progress,
-                };
-                all.extend(match carry {
-                    Carry::Compare => log::verify::run(&request),
-                    _ => log::run::run(&request, carry, run),
-                });
-            }
-            Err(e) => all.extend(log::run::not_begun(peer, &e.as_link())),
-        }
+    match logs {
+        Some(Carry::Compare) => all.extend(log::verify::run(&of_logs)),
+        Some(carry) => all.extend(log::run::run(&of_logs, carry, run, early)),
+        None => {}
+    }
+    all
+}
+
+/// The lanes of a peer that could not be reached at all.
+fn not_begun(order: &Order, peer: &Peer, why: &ProposeError) -> Ended {
+    let mut all = Ended::default();
+    if order.truth.is_some() && takes_part(order, peer) {
+        all.extend(truth::run::not_begun(peer, why));
+    }
+    if order.logs.is_some() {
+        all.extend(log::run::not_begun(peer, &why.as_link()));
     }
     all
 }

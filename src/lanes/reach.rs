@@ -182,6 +182,16 @@ fn from(
     })
 }
 
+/// Whether an earlier run left a connection to this peer, so that nobody has to wait until one is made. It may have died since.
+pub fn is_left(policy: &Policy, peer: &Peer) -> bool {
+    let remote = peer
+        .remote
+        .as_ref()
+        .filter(|_| peer.keep_connection.as_secs() > 0);
+    let socket = remote.and_then(|r| lasting(&policy.site.state_dir, r));
+    socket.is_some_and(|s| s.exists())
+}
+
 /// The way over a connection that somebody else keeps.
 pub fn over(state: &Path, link: Link) -> Result<Reach, ProposeError> {
     Ok(Reach {

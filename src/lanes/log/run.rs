@@ -4,9 +4,10 @@
 //! refused before the first byte moves.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::host::link::LinkError;
-use crate::host::{process, signals};
+use crate::host::{clock, process, signals};
 use crate::lanes::flow::{Ended, Run};
 use crate::lanes::log::carry::{self, Job};
 use crate::lanes::log::guard::{coming, guards};
@@ -36,26 +37,59 @@ pub struct Request<'a> {
     pub progress: &'a dyn Progress,
 }
 
-pub fn run(request: &Request, carry: &Carry, run: &Run) -> Ended {
-    let peer = request.peer;
-    if peer.logs.is_empty() {
-        return Ended::default();
+/// What is known before anything moves.
+pub struct Look {
+    survey: Result<Survey, LinkError>,
+    /// Asked for when there will be something to carry.
+    here: Option<Result<Here, String>>,
+    since: Instant,
+}
+
+/// A look that is older says too little of logs that are being written.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Looks at the logs here and there, which may be done while another lane is at work.
+pub fn look(request: &Request, carry: &Carry) -> Look {
+    let since = clock::monotonic();
+    // What our own rsync can do is found out while the peer is asked.
+    std::thread::scope(|s| {
+        let here = matches!(carry, Carry::Apply { .. }).then(|| s.spawn(here));
+        let survey = survey(request);
+        let here = here.map(joined);
+        Look {
+            survey,
+            here,
+            since,
+        }
+    })
+}
+
+impl Look {
+    /// Whether it still holds: it is young, and how long it took matters to nobody, since the other lane was in its way.
+    fn holds(&self) -> bool {
+        let comes = |seen: &Seen| coming(&step(seen)) > 0;
+        self.since.elapsed() < FRESH
+            && self
+                .survey
+                .as_ref()
+                .is_ok_and(|s| !s.is_slow || !s.seen.iter().any(comes))
     }
+}
+
+/// `early`: a look that was had while another lane was at work.
+pub fn run(request: &Request, carry: &Carry, run: &Run, early: Option<Look>) -> Ended {
+    let peer = request.peer;
     request
         .progress
         .phase(&format!("looking at the logs of {}", peer.name), None);
-    let applies = matches!(carry, Carry::Apply { .. });
-    // What our own rsync can do is found out while the peer is asked.
-    let (survey, here) = std::thread::scope(|s| {
-        let here = applies.then(|| s.spawn(here));
-        let survey = survey(request);
-        let here = here.map(joined);
-        (survey, here)
-    });
-    let survey = match survey {
+    let look = early
+        .filter(Look::holds)
+        .unwrap_or_else(|| look(request, carry));
+    let survey = match look.survey {
         Ok(survey) => survey,
         Err(e) => return not_begun(peer, &e),
     };
+    let here = look.here;
     let steps: Vec<Step> = survey.seen.iter().map(step).collect();
     let findings = guards(request, &survey, &steps);
     let refused = findings.iter().any(|f| f.severity == Severity::Refuse);
