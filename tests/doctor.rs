@@ -485,3 +485,50 @@ fn nothing_is_mended_while_a_run_is_under_way() {
     lab.run(&["doctor", "--fix", "--apply"]).expect(0);
     assert!(marker.is_file());
 }
+
+#[test]
+fn se_12_an_rsync_with_known_holes_is_named_unless_the_distribution_mended_it() {
+    let builder = || Lab::builder().hide(MAC, &["rsync", "dpkg-query"]);
+    let policy = "[[peer.log]]\nremote = \"logs/m.jsonl\"\nlocal = \"logs/m.jsonl\"\n";
+    let tells = |version: &str| {
+        format!(
+            "#!/bin/sh\nexec /usr/bin/rsync \"$@\" | sed 's/version 3[.0-9]*/version {version}/'\n"
+        )
+    };
+    for (version, revision, is_named) in [
+        ("3.2.7", None, true),
+        ("3.1.3", Some("3.1.3-8"), true),
+        ("3.1.3", Some("3.1.3-8+deb10u2"), false),
+        ("3.2.3", Some("3.2.3-8ubuntu3.1"), false),
+        ("3.4.0", None, false),
+        ("3.5.0", None, false),
+    ] {
+        let Some(lab) = pair_with(builder(), policy) else {
+            return;
+        };
+        let put = |name: &str, script: &str| {
+            let file = lab.root().join("laptop-bin").join(name);
+            fs::write(&file, script).unwrap();
+            mode(&file, 0o755);
+        };
+        put("rsync", &tells(version));
+        if let Some(revision) = revision {
+            put(
+                "dpkg-query",
+                &format!("#!/bin/sh\nprintf %s '{revision}'\n"),
+            );
+        }
+        let said = lab.run(&["doctor", "--json"]).stdout;
+        assert_eq!(
+            said.contains("CVE-2024-12084"),
+            is_named,
+            "{version} {revision:?}\n{said}"
+        );
+        let is_mended = said.contains("mended by the distribution");
+        assert_eq!(
+            is_mended,
+            revision.is_some() && !is_named,
+            "{version} {revision:?}\n{said}"
+        );
+    }
+}

@@ -501,3 +501,47 @@ fn ck_03_clocks_that_disagree_decide_no_conflict() {
         assert_eq!(kept(&json, "f", "local"), b"mac's");
     }
 }
+
+#[test]
+fn cr_08_a_replica_from_an_old_backup_is_named_and_what_it_replaces_is_kept() {
+    let Some(lab) = pair() else { return };
+    for n in 0..4 {
+        lab.write_at(MAC, format!("docs/{n}.md"), format!("old {n}"), T);
+    }
+    sync(&lab);
+    for n in 0..3 {
+        lab.write_at(
+            BALAUR,
+            format!("docs/{n}.md"),
+            format!("newer {n}"),
+            T + 9 * S,
+        );
+    }
+    lab.write_at(BALAUR, "docs/later.md", "born later", T + 9 * S);
+    sync(&lab);
+    // The backup of the first day; one file has an edit of today beside it.
+    for n in 0..3 {
+        lab.write_at(MAC, format!("docs/{n}.md"), format!("old {n}"), T);
+    }
+    lab.write_at(MAC, "docs/3.md", "of today", T + 20 * S);
+    lab.remove(MAC, "docs/later.md");
+    let shown = said(lab.run(&["truth", "--json"]), 0);
+    let words = found(&shown, "back_in_time", "warn");
+    assert!(
+        words.contains("3 files on mac went back in time"),
+        "{words}"
+    );
+    let json = sync(&lab);
+    for n in 0..3 {
+        let path = format!("docs/{n}.md");
+        assert_eq!(
+            kept(&json, &path, "peer"),
+            format!("newer {n}").into_bytes()
+        );
+    }
+    assert_eq!(kept(&json, "docs/later.md", "peer"), b"born later");
+    let run = json["run"].as_str().unwrap();
+    lab.run(&["rollback", run, "--apply"]).expect(0);
+    assert_eq!(lab.read_text(BALAUR, "docs/0.md"), "newer 0");
+    assert!(lab.exists(BALAUR, "docs/later.md"));
+}

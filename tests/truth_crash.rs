@@ -512,6 +512,64 @@ fn cr_06_a_damaged_manifest_is_read_from_the_other_host() {
     }
 }
 
+#[test]
+fn vm_03_an_engine_that_cannot_read_the_memory_of_the_one_before_deletes_and_brings_back_what_it_should()
+ {
+    if !ready() || lab::unison_251().is_none() {
+        return;
+    }
+    for is_foreign in [false, true] {
+        let old = |side| (side, lab::Unison::V251);
+        let mut builder = Lab::builder();
+        for (side, unison) in Side::BOTH.map(old) {
+            builder = builder.unison(side, unison);
+        }
+        let lab = builder.build();
+        lab.policy("[guards]\nmax_delete = 400\n");
+        // More than an engine without a memory would be given.
+        for n in 0..600 {
+            lab.write(Side::Laptop, format!("d{}/{n}", n % 7), format!("{n}"));
+        }
+        lab.run(&["truth", "--apply"]).expect(0);
+        for side in Side::BOTH {
+            let engine = lab
+                .root()
+                .join(["laptop-bin/unison", "server-bin/unison"][side as usize]);
+            fs::remove_file(&engine).unwrap();
+            std::os::unix::fs::symlink("/usr/bin/unison", &engine).unwrap();
+            for file in fs::read_dir(newest(&lab, side).join("unison"))
+                .unwrap()
+                .flatten()
+            {
+                let mut bytes = fs::read(file.path()).unwrap();
+                if is_foreign && let Some(digit) = bytes.iter().position(u8::is_ascii_digit) {
+                    bytes[digit] = b'9';
+                    fs::write(file.path(), bytes).unwrap();
+                }
+            }
+        }
+        for n in 0..300 {
+            lab.remove(Side::Laptop, format!("d{}/{n}", n % 7));
+            lab.write(
+                Side::Server,
+                format!("d{}/{}", (n + 300) % 7, n + 300),
+                "edited there",
+            );
+        }
+        let json = lab.run(&["truth", "--apply", "--json"]).expect(0).json();
+        let versions = json["lanes"][0]["versions"].to_string();
+        assert!(!versions.contains("2.51"), "{versions}");
+        lab.assert_equal_truth(&[]);
+        for n in 0..300 {
+            assert!(!lab.exists(Side::Server, format!("d{}/{n}", n % 7)));
+            let other = format!("d{}/{}", (n + 300) % 7, n + 300);
+            assert_eq!(lab.read_text(Side::Laptop, other), "edited there");
+        }
+        let again = lab.run(&["truth", "--apply", "--json"]).expect(0).json();
+        assert_eq!(again["outcome"], "in-sync");
+    }
+}
+
 /// A host that never drives has nobody else who would read it, and the doctor names this way out.
 #[test]
 fn cr_06_a_run_that_reads_everything_writes_what_is_damaged_over_there_anew() {

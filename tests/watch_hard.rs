@@ -238,3 +238,62 @@ fn a_clock_that_jumps_stops_no_worker() {
     running.signal(Signal::TERM);
     running.wait().expect(0);
 }
+
+#[test]
+fn cc_08_more_events_than_the_system_holds_lead_to_a_look_at_everything() {
+    let Some(lab) = pair_with(Lab::builder().in_memory(), RARELY) else {
+        return;
+    };
+    seed(&lab, &["docs/a.md", "docs/b.md", "docs/deep/c.md"]);
+    let running = lab.spawn(&["watch", "--apply"]);
+    wait_until("the first cycle is done", || good(&lab, MAC) > 0);
+    running.signal(Signal::STOP);
+    // Only equal events behind each other count as one.
+    let held = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
+    let most: usize = held.map_or(16_384, |t| t.trim().parse().unwrap());
+    for n in 0..most * 2 {
+        let name = ["docs/a.md", "docs/b.md"][n % 2];
+        fs::write(lab.at(MAC, name), format!("{n}")).unwrap();
+    }
+    lab.write(MAC, "docs/deep/c.md", "nobody was told of this");
+    running.signal(Signal::CONT);
+    wait_until("what nobody was told of is there", || {
+        lab.read_text(BALAUR, "docs/deep/c.md") == "nobody was told of this"
+    });
+    running.signal(Signal::TERM);
+    let out = running.wait().expect(0);
+    assert!(
+        out.stderr.contains("more happened than could be listed"),
+        "{out}"
+    );
+    lab.assert_equal_truth(&[]);
+}
+
+#[test]
+fn cc_08_where_the_system_lets_nobody_watch_the_turns_are_taken_and_it_is_said() {
+    let Some(lab) = pair_with(Lab::builder(), OFTEN) else {
+        return;
+    };
+    let allowed = lab.tool(MAC, "unshare").args(["-Ur", "true"]).status();
+    if !allowed.is_ok_and(|s| s.success()) {
+        return;
+    }
+    seed(&lab, &["docs/a.md", "docs/deep/er/b.md"]);
+    let worker = lab.command(MAC);
+    let mut command = lab.tool(MAC, "unshare");
+    command.env("UBOS_SYNC_POLICY", lab.policy_file(MAC));
+    let limit = "echo 2 >/proc/sys/user/max_inotify_watches && exec \"$0\" watch --apply";
+    command
+        .args(["-Ur", "sh", "-c", limit])
+        .arg(worker.get_program());
+    let running = lab.start(command);
+    wait_until("the first cycle is done", || good(&lab, MAC) > 0);
+    lab.write(MAC, "docs/a.md", "an edit");
+    wait_until("a turn has brought it", || {
+        lab.read_text(BALAUR, "docs/a.md") == "an edit"
+    });
+    running.signal(Signal::TERM);
+    let out = running.wait().expect(0);
+    assert!(out.stderr.contains("only turns are taken"), "{out}");
+    assert!(out.stderr.contains("max_user_watches"), "{out}");
+}

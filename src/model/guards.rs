@@ -2,6 +2,7 @@
 //!
 //! Invariants: apply takes a [`GuardedPlan`], and [`guard`] is its only constructor; `state_leak` cannot be waived.
 
+use super::back_in_time::back_in_time;
 use super::finding::{Finding, Severity};
 pub use super::guard_facts::{Facts, HostFacts};
 use super::plan::{Kind, Side, TruthPlan};
@@ -61,6 +62,7 @@ pub fn guard(
     findings.extend(all_changed(facts));
     findings.extend(free_space(&plan, facts, limits));
     findings.extend(state_leak(facts));
+    findings.extend(back_in_time(&plan, &facts.local.name, &facts.remote.name));
     let findings = waive(findings, allow, facts);
     if findings.iter().any(|f| f.severity == Severity::Refuse) {
         return Err(findings);

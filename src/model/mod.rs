@@ -1,6 +1,7 @@
 //! Values and pure functions: no I/O, no clock, no printing.
 
 pub mod alarm_clock;
+pub mod back_in_time;
 pub mod bulk;
 pub mod conflict;
 pub mod decide;

@@ -206,7 +206,11 @@ impl Wait {
             match heard {
                 Heard::Nothing => return,
                 Heard::Lost(why) => {
-                    tracing::debug!("looking at everything: {why}");
+                    if !self.unknown {
+                        tracing::warn!(
+                            "file events were missed, so everything is looked at: {why}"
+                        );
+                    }
                     self.missed();
                 }
                 Heard::Renamed(paths) => paths

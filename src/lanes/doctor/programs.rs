@@ -100,7 +100,10 @@ pub(super) fn rows(policy: &Policy, book: &mut Book) {
         let said = String::from_utf8_lossy(&said).into_owned();
         let line = neutral(said.lines().next().unwrap_or_default());
         match w.floor {
-            _ if program == "rsync" => flavour(ours(&path), &line, book),
+            _ if program == "rsync" => {
+                flavour(ours(&path), &line, book);
+                holes(&line, book);
+            }
             Some((least, lacks)) if release(&line).is_some_and(|v| v < least) => {
                 book.bad(
                     "program",
@@ -121,6 +124,36 @@ fn release(line: &str) -> Option<(u32, u32)> {
     let at = line.find(|c: char| c.is_ascii_digit())?;
     let mut parts = line[at..].split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// The release in which holes were closed that a hostile peer can use against who talks to it.
+const MENDED: (u32, u32) = (3, 4);
+
+/// Whether this host's rsync is old, and nobody has mended it since.
+fn holes(line: &str, book: &mut Book) {
+    if !line.starts_with("rsync ") || release(line).is_none_or(|v| v >= MENDED) {
+        return;
+    }
+    // What a distribution mends keeps its number and gets another revision.
+    let revision = ["${Version}", "rsync"];
+    let asked = Invocation::new("dpkg-query")
+        .args(["-W", "-f"])
+        .args(revision);
+    let said = process::run(&asked, Vec::new()).map(|o| o.stdout);
+    let said = neutral(&String::from_utf8_lossy(&said.unwrap_or_default()));
+    if said.contains("+deb") || said.contains("ubuntu") {
+        book.good("rsync", format!("{said}: mended by the distribution"));
+        return;
+    }
+    let (major, minor) = MENDED;
+    book.put(
+        Verdict::Look,
+        "rsync",
+        format!(
+            "{line} is older than {major}.{minor}, which closed holes that a hostile peer could use (CVE-2024-12084 to CVE-2024-12088)"
+        ),
+        "install rsync 3.4.1 or later, or the security update of your distribution",
+    );
 }
 
 pub(super) fn flavour(flavour: Option<Flavour>, line: &str, book: &mut Book) {
