@@ -85,7 +85,6 @@ pub fn reconcile(judge: &Judge, base: &Manifest, local: &Replica, peer: &Replica
     work.settle_replacements();
     work.hold_below_undecided();
     work.settle_deleted_directories();
-    work.drop_orphans();
     work.finish()
 }
 
@@ -331,48 +330,6 @@ impl<'a> Work<'a> {
                     self.name(side)
                 );
                 self.notes.push(Note { path: dir, text });
-            }
-        }
-    }
-
-    /// The last word before the plan: what would arrive in a directory that will not be there is left.
-    fn drop_orphans(&mut self) {
-        let paths: Vec<RelPath> = self.flows.keys().cloned().collect();
-        for path in paths {
-            let Some((to, _)) = self.flows.get(&path) else {
-                continue;
-            };
-            let to = *to;
-            if !self.replica(to.other()).entries.contains_key(&path) {
-                continue;
-            }
-            let Some(parent) = path.parent().filter(|p| !p.is_root()) else {
-                continue;
-            };
-            if !self.will_be_directory(&parent, to) {
-                let why = format!("{parent} is not a directory on {}", self.name(to));
-                self.leave(&path, why, true);
-            }
-        }
-    }
-
-    fn will_be_directory(&self, path: &RelPath, on: Side) -> bool {
-        if let Some((to, _)) = self.flows.get(path)
-            && *to == on
-        {
-            return self
-                .replica(on.other())
-                .entries
-                .get(path)
-                .is_some_and(Entry::is_dir);
-        }
-        let here = self.replica(on);
-        match here.entries.get(path) {
-            Some(entry) => entry.is_dir(),
-            // Above an include entry: not truth itself, made by the engine when needed.
-            None => {
-                !here.tree.truth.contains_key(path)
-                    && !self.replica(on.other()).entries.contains_key(path)
             }
         }
     }

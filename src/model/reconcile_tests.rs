@@ -411,6 +411,19 @@ fn whoever_the_policy_prefers_is_named_as_the_one_who_decided_all_below() {
 }
 
 #[test]
+fn a_named_winner_does_not_carry_what_nobody_could_read() {
+    let dir = ["f/", "f/a=1", "f/u/?"];
+    let r = plan_by(Strategy::Local, &[], &dir, &["f=2@9"]);
+    assert_eq!(changes(&r), ["replace! f > peer", "create f/a > peer"]);
+    assert_eq!(left(&r), ["f/u"]);
+    let r = plan_by(Strategy::Local, &[], &["f=2@9"], &dir);
+    assert_eq!(
+        (changes(&r), left(&r)),
+        (vec![], vec!["f!".into(), "f/u".into()])
+    );
+}
+
+#[test]
 fn a_file_against_a_directory_in_which_a_named_winner_changed_nothing_is_no_conflict() {
     let base = ["d/", "d/a=1"];
     let r = plan_by(Strategy::Peer, &base, &["d=new@5"], &base);
