@@ -410,3 +410,74 @@ pub fn write(planned: &Planned) -> Result<(), String> {
 pub fn remove(path: &Path) -> Result<(), String> {
     files::remove_file(path).map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::units::Mode;
+
+    fn choice(kind: Kind, mode: Mode, run_as: Option<&str>) -> Choice {
+        Choice {
+            kind,
+            mode,
+            lane: "full".into(),
+            applies: true,
+            run_as: run_as.map(str::to_owned),
+            interval: Duration::from_secs(600),
+            jitter: Duration::ZERO,
+            own_interval: false,
+        }
+    }
+
+    #[test]
+    fn each_kind_is_triggered_and_its_log_read_in_its_own_scope() {
+        let said = |kind, mode, run_as| {
+            let choice = choice(kind, mode, run_as);
+            [to_trigger(&choice), to_read_log(&choice, "9")].map(|c| c.join(" "))
+        };
+        let timer = said(Kind::Systemd, Mode::Timer, None);
+        assert_eq!(timer[0], "systemctl --user start ubos-sync.service");
+        let log = "journalctl --user --no-pager -n 9 -u ubos-sync.service";
+        assert_eq!(timer[1], log);
+        let watch = said(Kind::Systemd, Mode::Watch, Some("th"));
+        assert_eq!(watch[0], "systemctl restart ubos-sync-watch.service");
+        let log = "journalctl --no-pager -n 9 -u ubos-sync-watch.service";
+        assert_eq!(watch[1], log);
+        let daemon = said(Kind::Launchd, Mode::Timer, Some("th"));
+        assert_eq!(daemon[0], format!("launchctl kickstart -k system/{LABEL}"));
+        let agent = &said(Kind::Launchd, Mode::Timer, None)[0];
+        assert!(agent.ends_with(&format!(" gui/{}/{LABEL}", process::user_id())));
+    }
+
+    #[test]
+    fn what_launchd_has_loaded_is_let_go_before_it_is_loaded_again() {
+        let path = Path::new("/Library/LaunchDaemons/x.plist");
+        let said = |choice: &Choice, on| -> Vec<String> {
+            let all = to_switch(choice, on, path);
+            all.iter().map(|c| c.join(" ")).collect()
+        };
+        let daemon = choice(Kind::Launchd, Mode::Watch, Some("th"));
+        let of = |word: &str| format!("launchctl {word} system/{LABEL}");
+        let load = "launchctl bootstrap system /Library/LaunchDaemons/x.plist".to_owned();
+        assert_eq!(said(&daemon, true), [of("enable"), of("bootout"), load]);
+        assert_eq!(said(&daemon, false), [of("bootout"), of("disable")]);
+        let timer = choice(Kind::Systemd, Mode::Timer, None);
+        assert_eq!(
+            said(&timer, false),
+            ["systemctl --user disable --now ubos-sync.timer"]
+        );
+        assert!(may_fail(&to_switch(&daemon, false, path)[0]));
+        assert!(!may_fail(&to_switch(&daemon, false, path)[1]));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_or_fails_says_so() {
+        let of = |all: &[&str]| call(&words(all));
+        assert_eq!(of(&[]), Ok(String::new()));
+        assert_eq!(of(&["echo", "well"]).as_deref(), Ok("well\n"));
+        let absent = of(&["no-such-manager", "start"]).unwrap_err();
+        assert_eq!(absent, "no-such-manager is not on this host");
+        let failed = of(&["sh", "-c", "echo no bus >&2; exit 1"]).unwrap_err();
+        assert_eq!(failed, "no bus");
+    }
+}

@@ -185,7 +185,7 @@ pub(super) fn flavour(flavour: Option<Flavour>, line: &str, book: &mut Book) {
 
 #[cfg(test)]
 mod tests {
-    use super::release;
+    use super::*;
 
     #[test]
     fn a_version_is_read_from_whatever_stands_around_it() {
@@ -197,6 +197,28 @@ mod tests {
             ("no idea", None),
         ] {
             assert_eq!(release(line), version, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_rsync_is_judged_by_how_it_appends() {
+        let modern = |zstd| Some(Flavour::Modern { zstd });
+        for (found, verdict, about) in [
+            (
+                modern(true),
+                Verdict::Good,
+                "over a stub, so only new bytes of a log travel, packed",
+            ),
+            (modern(false), Verdict::Good, "over a stub"),
+            (Some(Flavour::Old), Verdict::Look, "all of a log is read"),
+            (None, Verdict::Bad, "no rsync that can append (rsync 0)"),
+        ] {
+            let mut book = Book::of("mac");
+            flavour(found, "rsync 0", &mut book);
+            let row = &book.all[0];
+            assert_eq!((row.verdict, row.host.as_str()), (verdict, "mac"));
+            assert!(row.found.contains(about), "{}", row.found);
+            assert_eq!(row.fix.is_empty(), verdict == Verdict::Good);
         }
     }
 }

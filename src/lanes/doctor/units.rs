@@ -83,3 +83,76 @@ fn one(unit: &Standing, book: &mut Book) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::doctor::Verdict;
+    use crate::tool::manager::Told;
+
+    #[test]
+    fn a_unit_that_is_on_and_fine_is_told_from_one_that_is_off_failed_or_unheard_of() {
+        let told = |enabled, active, result: &str| Told {
+            enabled: Some(enabled),
+            active: Some(active),
+            last_result: Some(result.into()),
+            ..Told::default()
+        };
+        for (told, manager_error, fixes) in [
+            (told(true, true, "success"), None, &[][..]),
+            // One that has never run tells nothing of how that went.
+            (Told::default(), None, &[]),
+            (
+                told(false, true, "success"),
+                None,
+                &["service enable --system"],
+            ),
+            (
+                told(true, false, "success"),
+                None,
+                &["service enable --system"],
+            ),
+            (
+                told(true, true, "exit-code"),
+                None,
+                &["service logs --system"],
+            ),
+            (
+                told(false, false, "timeout"),
+                None,
+                &["service enable --system", "service logs --system"],
+            ),
+            (Told::default(), Some("no bus"), &["systemctl status"]),
+        ] {
+            let unit = Standing {
+                kind: "systemd",
+                scope: "system",
+                unit: "ubos-sync.timer",
+                mode: "timer",
+                lane: "full".into(),
+                applies: true,
+                run_as: Some("th".into()),
+                interval_seconds: 600,
+                files: Vec::new(),
+                drift: Vec::new(),
+                install: String::new(),
+                told,
+                manager_error: manager_error.map(str::to_owned),
+            };
+            let mut book = Book::of("mac");
+            one(&unit, &mut book);
+            let bad = book.all.iter().filter(|c| c.verdict != Verdict::Good);
+            let bad: Vec<&str> = bad.map(|c| c.fix.as_str()).collect();
+            assert_eq!(bad.len(), fixes.len(), "{unit:?}: {bad:?}");
+            assert!(
+                bad.iter().zip(fixes).all(|(f, w)| f.ends_with(w)),
+                "{bad:?}"
+            );
+            let well = book
+                .all
+                .iter()
+                .any(|c| c.found.contains("is on, every 600 s"));
+            assert_eq!(well, fixes.is_empty(), "{unit:?}");
+        }
+    }
+}

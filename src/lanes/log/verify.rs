@@ -99,3 +99,143 @@ fn judge(peer: &str, seen: &Seen, there: &There) -> LogLane {
     lane.message = Some(why).filter(|w| !w.is_empty());
     lane
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::log::held::Log;
+    use crate::lanes::log::probe::File;
+
+    #[test]
+    fn what_is_held_is_told_from_what_is_there() {
+        let tmp = tempfile::tempdir().unwrap();
+        let local = tmp.path().join("app.log");
+        std::fs::write(&local, "ten bytes!").unwrap();
+        let held = log_files::hash(&local, 0, 10).unwrap().unwrap();
+        let there = |size, hash: &str| {
+            There::File(File {
+                size,
+                hashes: [((0, 10), hash.to_owned())].into(),
+                ..File::default()
+            })
+        };
+        let longer = Mine::Longer { held: 10, size: 12 };
+        for (mine, there, outcome, action, bytes, why) in [
+            (
+                Mine::Ours(10),
+                there(15, &held),
+                Outcome::InSync,
+                Action::None,
+                5,
+                "",
+            ),
+            (
+                Mine::Ours(10),
+                there(15, "x"),
+                Outcome::Partial,
+                Action::Refused,
+                5,
+                "10 bytes held here are not the beginning",
+            ),
+            (
+                Mine::Ours(10),
+                there(9, ""),
+                Outcome::Pending,
+                Action::Rotated,
+                0,
+                "another generation began",
+            ),
+            (
+                Mine::Nothing,
+                there(1, ""),
+                Outcome::Pending,
+                Action::First,
+                0,
+                "nothing of it has been pulled",
+            ),
+            (
+                Mine::Nothing,
+                there(0, ""),
+                Outcome::InSync,
+                Action::None,
+                0,
+                "",
+            ),
+            (
+                Mine::Edited,
+                there(15, &held),
+                Outcome::Partial,
+                Action::None,
+                0,
+                "not what was pulled",
+            ),
+            (
+                longer,
+                there(15, &held),
+                Outcome::Partial,
+                Action::None,
+                0,
+                "not what was pulled",
+            ),
+            (
+                Mine::Blocked("a directory"),
+                There::Missing,
+                Outcome::Failed,
+                Action::None,
+                0,
+                "a directory stands where it belongs",
+            ),
+            (
+                Mine::Ours(10),
+                There::Missing,
+                Outcome::Failed,
+                Action::None,
+                0,
+                "not on balaur; what was pulled of it stays",
+            ),
+            (
+                Mine::Ours(10),
+                There::Not("is a pipe"),
+                Outcome::Failed,
+                Action::None,
+                0,
+                "it is a pipe",
+            ),
+        ] {
+            let said = format!("{mine:?} {there:?}");
+            let seen = Seen {
+                log: Log {
+                    remote: b"var/app.log".to_vec(),
+                    local: local.clone(),
+                    is_named: true,
+                },
+                mine,
+                state: None,
+                there: There::Missing,
+                local: Default::default(),
+                trouble: None,
+            };
+            let lane = judge("balaur", &seen, &there);
+            assert_eq!(
+                (lane.outcome, lane.action, lane.bytes),
+                (outcome, action, bytes),
+                "{said}"
+            );
+            let message = lane.message.unwrap_or_default();
+            assert!(
+                message.contains(why) && message.is_empty() == why.is_empty(),
+                "{said}: {message}"
+            );
+            let trouble = Seen {
+                trouble: Some("no access".into()),
+                ..seen
+            };
+            let lane = judge("balaur", &trouble, &there);
+            assert_eq!(
+                (lane.outcome, lane.message.as_deref()),
+                (Outcome::Failed, Some("no access")),
+                "{said}"
+            );
+        }
+    }
+}

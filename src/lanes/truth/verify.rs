@@ -229,3 +229,156 @@ pub fn kept(
         .map(|(p, _)| p)
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::decide::Clocks;
+    use crate::model::entry::File;
+    use crate::model::policy::Strategy;
+
+    const S: i128 = 1_000_000_000;
+
+    fn file(content: &str, at: i128, mode: u32) -> Entry {
+        Entry::File(File {
+            size: 1,
+            mode,
+            mtime_ns: at * S,
+            hash: content.into(),
+        })
+    }
+
+    /// `None`: nothing is there; a file whose content is empty cannot be read.
+    fn seen(entry: Option<&Entry>) -> Seen {
+        let path = RelPath::new("d/f").unwrap();
+        let mut seen = Seen::default();
+        let Some(entry) = entry else { return seen };
+        let (what, at, mode) = match entry {
+            Entry::File(f) => (What::File, f.mtime_ns, f.mode),
+            Entry::Dir { mode } => (What::Dir, 0, *mode),
+            Entry::Link { target, mtime_ns } => (What::Link(target.clone()), *mtime_ns, 0),
+        };
+        let stat = Stat {
+            what,
+            size: 1,
+            mtime_ns: at,
+            ctime_ns: at,
+            ino: 1,
+            mode,
+        };
+        seen.stats.insert(path.clone(), stat);
+        if let Entry::File(f) = entry
+            && !f.hash.is_empty()
+        {
+            seen.hashes.insert(path, f.hash.clone());
+        }
+        seen
+    }
+
+    fn verdict(
+        kind: Kind,
+        planned: Option<&Entry>,
+        from: Option<&Entry>,
+        to: Option<&Entry>,
+        said: &[(&str, &str)],
+    ) -> Verified {
+        let judge = Judge {
+            strategy: Strategy::Newer,
+            permissions: true,
+            clocks: Clocks::default(),
+            local_name: "mac".into(),
+            peer_name: "balaur".into(),
+        };
+        let change = Change {
+            path: RelPath::new("d/f").unwrap(),
+            kind,
+            to: Side::Peer,
+            source: planned.cloned(),
+            target: None,
+            conflict: None,
+            moved: false,
+        };
+        let said = said
+            .iter()
+            .map(|(p, why)| (p.as_bytes().to_vec(), (*why).to_owned()))
+            .collect();
+        one(&judge, &change, &seen(from), &seen(to), &said)
+    }
+
+    #[test]
+    fn what_did_not_become_as_planned_has_failed_and_says_why() {
+        let planned = file("new", 50, 0o644);
+        let (unread, other) = (file("", 50, 0o644), file("other", 50, 0o644));
+        let (chmod, touch) = (file("new", 50, 0o600), file("new", 90, 0o644));
+        let link = Entry::Link {
+            target: b"t".to_vec(),
+            mtime_ns: 0,
+        };
+        for (to, why) in [
+            (None, "it did not arrive"),
+            (Some(&unread), "what is there now cannot be read"),
+            (Some(&other), "its content is not what the plan said"),
+            (Some(&link), "its content is not what the plan said"),
+            (Some(&chmod), "its mode is 0600 instead of 0644"),
+            (Some(&touch), "its time is not what the plan said"),
+        ] {
+            let v = verdict(Kind::Update, Some(&planned), Some(&planned), to, &[]);
+            assert_eq!(
+                (v.result, v.error.as_deref()),
+                (ResultWord::Failed, Some(why))
+            );
+            assert_eq!((v.now, v.note), (None, None));
+        }
+    }
+
+    #[test]
+    fn the_reason_is_the_engine_s_own_word_of_the_path_or_of_a_directory_above_it() {
+        for (said, error) in [
+            (&[("d/f", "no room"), ("d", "not permitted")][..], "no room"),
+            (&[("d", "not permitted")], "not permitted"),
+            (&[("d/f/x", "no room")], "it is still there"),
+        ] {
+            let there = file("old", 5, 0o644);
+            let v = verdict(Kind::Delete, None, None, Some(&there), said);
+            assert_eq!(
+                (v.result, v.error.as_deref()),
+                (ResultWord::Failed, Some(error))
+            );
+        }
+        // What it said of something that was done all the same is not repeated.
+        let v = verdict(Kind::Delete, None, None, None, &[("d/f", "no room")]);
+        assert_eq!((v.result, v.error), (ResultWord::Done, None));
+    }
+
+    #[test]
+    fn what_moved_on_at_its_source_under_the_run_is_done_and_noted() {
+        let (planned, edited) = (file("new", 50, 0o644), file("newer", 60, 0o644));
+        let of = |from, to| verdict(Kind::Update, Some(&planned), from, Some(to), &[]);
+        let still = of(Some(&planned), &planned);
+        assert_eq!((still.result, still.note), (ResultWord::Done, None));
+        for (from, to, note) in [
+            (Some(&edited), &planned, "changed again at its source"),
+            (None, &planned, "changed again at its source"),
+            (
+                Some(&edited),
+                &edited,
+                "changed at its source after the plan",
+            ),
+        ] {
+            let v = of(from, to);
+            assert_eq!((v.result, v.now.as_ref()), (ResultWord::Done, Some(to)));
+            assert!(v.note.unwrap().starts_with(note));
+        }
+        // Not what was planned, and not what the source has either.
+        let v = of(Some(&file("newest", 70, 0o644)), &edited);
+        assert_eq!(v.result, ResultWord::Failed);
+    }
+
+    #[test]
+    fn of_a_change_of_times_alone_only_what_the_engine_carries_is_asked() {
+        let (planned, near) = (file("c", 50, 0o644), file("c", 51, 0o644));
+        let of = |kind| verdict(kind, Some(&planned), Some(&planned), Some(&near), &[]);
+        assert_eq!(of(Kind::Meta).result, ResultWord::Done);
+        assert_eq!(of(Kind::Update).result, ResultWord::Failed);
+    }
+}
