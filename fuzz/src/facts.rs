@@ -1,5 +1,6 @@
 //! Lists of files as the scripts frame them, and lists of hashes.
 
+use ubos_sync::model::entry::ContentHash;
 use ubos_sync::model::tree::What;
 use ubos_sync::tool::facts::{
     Facts, complete_list, parse_hashes, parse_hashes_in_order, parse_sweep, seconds,
@@ -32,10 +33,7 @@ pub fn check(data: &[u8]) {
     let hashes = parse_hashes(data);
     for (path, hash) in &hashes {
         assert_below(path);
-        assert_eq!(
-            (hash.len(), hash.to_ascii_lowercase().as_str()),
-            (64, &**hash)
-        );
+        assert_eq!(ContentHash::parse(&hash.hex()), Some(*hash));
     }
     let names: Vec<_> = hashes.keys().cloned().collect();
     assert!(parse_hashes_in_order(data, &names).len() <= names.len());

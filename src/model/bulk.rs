@@ -123,17 +123,17 @@ fn batch(parent: RelPath, groups: Vec<Group>) -> Batch {
 }
 
 /// What is deleted because it has another name now, by content: the engine copies that on the host where it is.
-fn renamed(plan: &TruthPlan) -> HashSet<&ContentHash> {
+fn renamed(plan: &TruthPlan) -> HashSet<ContentHash> {
     let moved = plan.changes.iter().filter(|c| c.moved);
     moved
         .filter_map(|c| match &c.target {
-            Some(Entry::File(f)) => Some(&f.hash),
+            Some(Entry::File(f)) => Some(f.hash),
             _ => None,
         })
         .collect()
 }
 
-fn fits(c: &Change, renamed: &HashSet<&ContentHash>) -> bool {
+fn fits(c: &Change, renamed: &HashSet<ContentHash>) -> bool {
     let is_new = c.kind == Kind::Create && c.target.is_none() && c.conflict.is_none();
     let is_plain = match &c.source {
         Some(Entry::File(f)) => f.mode & !0o777 == 0 && !renamed.contains(&f.hash),

@@ -1,11 +1,79 @@
 //! What stands at a path: the observed facts of one file system object.
 
+use std::fmt;
+
 /// How far a time may be off after the engine carried it. It goes through a double (some 0.24 µs apart until 2106) and is then
 /// cut to whole microseconds, so `.800000` may arrive as `.799999`: comparing cut values would call half of all whole microseconds wrong.
 const ENGINE_TIME_NS: u128 = 1_500;
 
-/// sha256, lower-case hex. Shared: what is remembered, seen and planned is mostly the same.
-pub type ContentHash = std::sync::Arc<str>;
+/// sha256. Held as it is: a tree of many files has several for each of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentHash([u8; 32]);
+
+impl ContentHash {
+    /// Reads what [`ContentHash::hex`] and the programs that make such sums write.
+    pub fn parse(hex: &[u8]) -> Option<Self> {
+        let mut out = [0; 32];
+        let (pairs, []) = hex.as_chunks::<2>() else {
+            return None;
+        };
+        if pairs.len() != out.len() {
+            return None;
+        }
+        for (byte, pair) in out.iter_mut().zip(pairs) {
+            let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+            *byte = u8::try_from(high? << 4 | low?).ok()?;
+        }
+        Some(Self(out))
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// In lower-case digits, as bytes of a line.
+    pub fn hex(&self) -> [u8; 64] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut out = [0; 64];
+        for (pair, byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [byte >> 4, byte & 15].map(|n| DIGITS[usize::from(n)]);
+        }
+        out
+    }
+
+    /// Whether a document that names a hash means this one.
+    pub fn is(&self, named: Option<&str>) -> bool {
+        named.is_some_and(|hex| Self::parse(hex.as_bytes()) == Some(*self))
+    }
+}
+
+impl From<[u8; 32]> for ContentHash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.hex()))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A short name instead of a sum: tests ask whether two are the same, not what was hashed.
+#[cfg(test)]
+impl From<&str> for ContentHash {
+    fn from(name: &str) -> Self {
+        let mut out = [0; 32];
+        out[..name.len()].copy_from_slice(name.as_bytes());
+        Self(out)
+    }
+}
 
 /// A file system object as far as it can be synced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +179,21 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_is_read_as_it_is_written_and_nothing_else_is_one() {
+        let text = "00ff10a5".repeat(8);
+        let hash = ContentHash::parse(text.as_bytes()).unwrap();
+        assert_eq!(hash.to_string(), text);
+        assert_eq!(
+            ContentHash::parse(text.to_ascii_uppercase().as_bytes()),
+            Some(hash)
+        );
+        assert!(hash.is(Some(&text)) && !hash.is(Some(&text[2..])) && !hash.is(None));
+        for bad in [&text[1..], &text[2..], &text.replace("f1", "+1"), ""] {
+            assert_eq!(ContentHash::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
 
     #[test]
     fn a_time_that_went_through_the_engine_is_still_the_same_time() {

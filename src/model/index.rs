@@ -28,12 +28,12 @@ struct Known {
 
 impl Known {
     /// The hash, when the facts are still these.
-    fn of(&self, stat: &Stat) -> Option<&ContentHash> {
+    fn of(&self, stat: &Stat) -> Option<ContentHash> {
         let is_same = self.size == stat.size
             && self.mtime_ns == stat.mtime_ns
             && self.ctime_ns == stat.ctime_ns
             && self.ino == stat.ino;
-        is_same.then_some(&self.hash)
+        is_same.then_some(self.hash)
     }
 }
 
@@ -41,7 +41,7 @@ impl Known {
 pub struct Hashes<'i>(Walk<'i, Known>);
 
 impl<'i> Hashes<'i> {
-    pub fn hash(&mut self, path: &RelPath, stat: &Stat) -> Option<&'i ContentHash> {
+    pub fn hash(&mut self, path: &RelPath, stat: &Stat) -> Option<ContentHash> {
         self.0.at(path)?.of(stat)
     }
 }
@@ -80,7 +80,7 @@ impl Index {
         }
     }
 
-    pub fn hash(&self, side: Side, path: &RelPath, stat: &Stat) -> Option<&ContentHash> {
+    pub fn hash(&self, side: Side, path: &RelPath, stat: &Stat) -> Option<ContentHash> {
         self.side(side).get(path)?.of(stat)
     }
 
@@ -95,7 +95,7 @@ impl Index {
         side: Side,
         path: &RelPath,
         stat: &Stat,
-        hash: &ContentHash,
+        hash: ContentHash,
         seen_at: i128,
     ) {
         let newest = stat.mtime_ns.max(stat.ctime_ns);
@@ -115,7 +115,7 @@ impl Index {
             mtime_ns: stat.mtime_ns,
             ctime_ns: stat.ctime_ns,
             ino: stat.ino,
-            hash: hash.clone(),
+            hash,
         };
         if self.side(side).get(path) != Some(&known) {
             self.is_news = true;
@@ -140,7 +140,7 @@ impl Index {
                     number::push(&mut out, n);
                 }
                 out.push(b'\t');
-                out.extend_from_slice(k.hash.as_bytes());
+                out.extend_from_slice(&k.hash.hex());
                 out.push(b'\t');
                 out.extend_from_slice(&escape(path.as_bytes()));
                 out.push(b'\n');
@@ -176,7 +176,7 @@ impl Index {
                 mtime_ns: number::signed(f.next()?)?,
                 ctime_ns: number::signed(f.next()?)?,
                 ino: number::unsigned(f.next()?)?,
-                hash: std::str::from_utf8(f.next()?).ok()?.into(),
+                hash: ContentHash::parse(f.next()?)?,
             };
             let path = manifest::path(f.next()?)?;
             sides[side].push((path, known));
@@ -207,14 +207,11 @@ mod tests {
     fn a_hash_is_believed_only_for_the_same_facts() {
         let path = RelPath::new("a\tb").unwrap();
         let mut index = Index::default();
-        index.remember(Side::Peer, &path, &stat(1_000), &"h".into(), 9_000_000_000);
+        index.remember(Side::Peer, &path, &stat(1_000), "h".into(), 9_000_000_000);
         let index = Index::parse(&index.to_bytes());
         assert_eq!(
-            index
-                .hash(Side::Peer, &path, &stat(1_000))
-                .unwrap()
-                .as_ref(),
-            "h"
+            index.hash(Side::Peer, &path, &stat(1_000)),
+            Some("h".into())
         );
         assert!(index.hash(Side::Peer, &path, &stat(1_001)).is_none());
         assert!(index.hash(Side::Local, &path, &stat(1_000)).is_none());
@@ -228,7 +225,7 @@ mod tests {
             Side::Local,
             &path,
             &stat(8_000_000_000),
-            &"h".into(),
+            "h".into(),
             9_000_000_000,
         );
         assert!(
@@ -242,7 +239,7 @@ mod tests {
     fn a_damaged_index_is_an_empty_one() {
         let path = RelPath::new("a").unwrap();
         let mut index = Index::default();
-        index.remember(Side::Local, &path, &stat(1), &"h".into(), 9_000_000_000);
+        index.remember(Side::Local, &path, &stat(1), "h".into(), 9_000_000_000);
         let bytes = index.to_bytes();
         assert_eq!(Index::parse(&bytes[..bytes.len() - 1]), Index::default());
         assert_eq!(Index::parse(b"garbage"), Index::default());

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Entry, File};
+use super::entry::{ContentHash, Entry, File};
 use super::number;
 use super::path::RelPath;
 use super::walk::{self, Walk};
@@ -103,7 +103,7 @@ pub fn write_entry(out: &mut Vec<u8>, path: &RelPath, entry: &Entry) {
             out,
             &[
                 b"f",
-                f.hash.as_bytes(),
+                &f.hash.hex(),
                 f.size.to_string().as_bytes(),
                 format!("{:o}", f.mode).as_bytes(),
                 f.mtime_ns.to_string().as_bytes(),
@@ -120,10 +120,9 @@ pub fn write_entry(out: &mut Vec<u8>, path: &RelPath, entry: &Entry) {
 
 /// Reads the rest of a line whose first field was `kind`.
 pub fn entry<'a>(kind: &[u8], f: &mut impl Iterator<Item = &'a [u8]>) -> Option<(RelPath, Entry)> {
-    let text = |b: &'a [u8]| std::str::from_utf8(b).ok();
     let entry = match kind {
         b"f" => {
-            let hash = text(f.next()?)?.into();
+            let hash = ContentHash::parse(f.next()?)?;
             Entry::File(File {
                 hash,
                 size: number::unsigned(f.next()?)?,
@@ -203,7 +202,7 @@ mod tests {
                 size,
                 mode,
                 mtime_ns: i128::from(t),
-                hash: format!("{size:064x}").into()
+                hash: [size as u8; 32].into()
             })),
             (0u32..0o1000).prop_map(|mode| Entry::Dir { mode }),
             any::<Vec<u8>>().prop_map(|target| Entry::Link {

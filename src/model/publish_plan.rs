@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::Entry;
+use super::entry::{ContentHash, Entry};
 use super::path::RelPath;
 use super::plan::Kind;
 use super::walk::Walk;
@@ -65,7 +65,7 @@ impl Seen<'_> {
                 plan.steps.push(step);
             }
         }
-        let coming: BTreeSet<&str> = plan
+        let coming: BTreeSet<ContentHash> = plan
             .steps
             .iter()
             .filter(|s| s.kind == Kind::Create)
@@ -80,7 +80,7 @@ impl Seen<'_> {
             if want.at(path).is_some() || found.is_dir() || (self.is_apart)(path) {
                 continue;
             }
-            if !hash(Some(found)).is_some_and(|h| coming.contains(h)) {
+            if !hash(Some(found)).is_some_and(|h| coming.contains(&h)) {
                 plan.deletes += 1;
             }
             plan.steps.push(Step {
@@ -150,9 +150,9 @@ impl Seen<'_> {
     }
 }
 
-fn hash(entry: Option<&Entry>) -> Option<&str> {
+fn hash(entry: Option<&Entry>) -> Option<ContentHash> {
     match entry {
-        Some(Entry::File(f)) => Some(&f.hash),
+        Some(Entry::File(f)) => Some(f.hash),
         _ => None,
     }
 }

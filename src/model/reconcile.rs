@@ -381,7 +381,7 @@ enum Stays {
 /// A deleted file whose content is created under another name on the same side was renamed.
 fn mark_moves(changes: &mut [Change]) {
     let hash = |e: &Option<Entry>| match e {
-        Some(Entry::File(f)) => Some(f.hash.clone()),
+        Some(Entry::File(f)) => Some(f.hash),
         _ => None,
     };
     let mut arrivals: HashMap<(Side, ContentHash), usize> = HashMap::new();

@@ -74,7 +74,7 @@ fn tree(lines: &[&str]) -> Replica {
             }
         }
         if !r.unread.contains(&p)
-            && let Some(entry) = stat.entry(Some(&content.into()))
+            && let Some(entry) = stat.entry(Some(content.into()))
         {
             r.entries.insert(p.clone(), entry);
         }

@@ -118,13 +118,13 @@ pub fn is_engine_temp(name: &[u8]) -> bool {
 
 impl Stat {
     /// The entry that this is, given the content's hash. `None` for special files, and files without a hash.
-    pub fn entry(&self, hash: Option<&ContentHash>) -> Option<Entry> {
+    pub fn entry(&self, hash: Option<ContentHash>) -> Option<Entry> {
         match &self.what {
             What::File => Some(Entry::File(File {
                 size: self.size,
                 mode: self.mode,
                 mtime_ns: self.mtime_ns,
-                hash: hash?.clone(),
+                hash: hash?,
             })),
             What::Dir => Some(Entry::Dir { mode: self.mode }),
             What::Link(target) => Some(Entry::Link {

@@ -132,9 +132,7 @@ pub fn fate(back: &Back, now: Option<&Now>, resumed: bool) -> Fate {
     let half_done = || match (&back.before, now) {
         (Some(_), None) => true,
         (Some(b), Some(n)) if b.r#type == "directory" => n.stat.what == What::Dir,
-        (Some(b), Some(n)) => {
-            b.r#type == "file" && b.hash.is_some() && b.hash.as_deref() == n.hash.as_deref()
-        }
+        (Some(b), Some(n)) => b.r#type == "file" && n.hash.is_some_and(|h| h.is(b.hash.as_deref())),
         (None, _) => false,
     };
     let between = back.gap && now.is_none();
@@ -155,8 +153,7 @@ fn is(version: &Option<EntryDoc>, now: Option<&Now>, exactly: bool) -> bool {
     match (&now.stat.what, doc.r#type.as_str()) {
         (What::File, "file") => {
             let time = super::time::rfc3339_ns(now.stat.mtime_ns);
-            doc.hash.is_some()
-                && doc.hash.as_deref() == now.hash.as_deref()
+            now.hash.is_some_and(|h| h.is(doc.hash.as_deref()))
                 && same_mode
                 && (!exactly || doc.mtime.as_ref() == Some(&time))
         }
@@ -267,7 +264,7 @@ mod tests {
             size: None,
             mode: Some(mode.into()),
             mtime: Some("2025-10-07T12:00:00.000000001Z".into()),
-            hash: (kind == "file").then(|| hash.into()),
+            hash: (kind == "file").then(|| ContentHash::from(hash).to_string()),
             link: None,
         }
     }

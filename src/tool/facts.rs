@@ -217,7 +217,7 @@ pub fn parse_hashes(body: &[u8]) -> BTreeMap<RelPath, ContentHash> {
         else {
             continue;
         };
-        if let (Some(hash), Some(path)) = (hex64(hash), below(name)) {
+        if let (Some(hash), Some(path)) = (ContentHash::parse(hash), below(name)) {
             out.insert(path, hash);
         }
     }
@@ -228,14 +228,8 @@ pub fn parse_hashes(body: &[u8]) -> BTreeMap<RelPath, ContentHash> {
 pub fn parse_hashes_in_order(body: &[u8], names: &[RelPath]) -> BTreeMap<RelPath, ContentHash> {
     body.split(|b| *b == b'\n')
         .zip(names)
-        .filter_map(|(line, path)| Some((path.clone(), hex64(line)?)))
+        .filter_map(|(line, path)| Some((path.clone(), ContentHash::parse(line)?)))
         .collect()
-}
-
-/// A sha256 as its programs write it.
-pub fn hex64(bytes: &[u8]) -> Option<ContentHash> {
-    let sound = bytes.len() == 64 && bytes.iter().all(u8::is_ascii_hexdigit);
-    sound.then(|| String::from_utf8_lossy(bytes).to_ascii_lowercase().into())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use crate::host::link::{Link, LinkError};
+use crate::model::entry::ContentHash;
 use crate::model::log_state::Range;
 use crate::model::number::unsigned;
 use crate::model::path::RelPath;
@@ -186,7 +187,7 @@ fn item(said: &[(&str, &str)]) -> Option<There> {
                 let (o, l) = range.split_once(':')?;
                 let range = (unsigned(o.as_bytes())?, unsigned(l.as_bytes())?);
                 file.hashes
-                    .insert(range, facts::hex64(sum.as_bytes())?.to_string());
+                    .insert(range, ContentHash::parse(sum.as_bytes())?.to_string());
             }
             file.lines = all("lines").find_map(|n| n.parse().ok());
             There::File(file)

@@ -304,7 +304,7 @@ impl Job<'_> {
                 .filter(|b| b.size == now.size && b.mtime_ns == now.mtime_ns && b.ino == now.ino);
             match before {
                 Some(_) if !placed.contains(path) => {
-                    known.insert((*path).clone(), file.hash.clone());
+                    known.insert((*path).clone(), file.hash);
                 }
                 _ => doubtful.push((*path).clone()),
             }
@@ -318,7 +318,7 @@ impl Job<'_> {
         let looked = crate::host::clock::now_ns();
         for (path, wanted) in to_prove {
             let now = &after[path];
-            let found = now.entry(known.get(path));
+            let found = now.entry(known.get(path).copied());
             if !found.as_ref().is_some_and(|f| same(f, wanted)) {
                 return Err(broke(
                     format!(
@@ -328,7 +328,7 @@ impl Job<'_> {
                 ));
             }
             if let Some(hash) = known.get(path) {
-                index.remember(Side::Peer, path, now, hash, on.swept_at.min(looked));
+                index.remember(Side::Peer, path, now, *hash, on.swept_at.min(looked));
             }
         }
         let changed: BTreeSet<&RelPath> = plan.steps.iter().map(|s| &s.path).collect();

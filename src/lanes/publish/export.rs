@@ -11,14 +11,13 @@ use sha2::{Digest, Sha256};
 
 use crate::host::{export as lay, files, process};
 use crate::lanes::publish::source::{self, Source, Stop, warn};
-use crate::model::entry::{Entry, File};
+use crate::model::entry::{ContentHash, Entry, File};
 use crate::model::finding::Finding;
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::model::policy::{Policy, Publish, always_excluded};
 use crate::model::record::Outcome;
 use crate::model::rules::Verdict;
-use crate::model::text::hex;
 use crate::tool::git::{self, Item, ItemKind};
 
 /// Exports that are kept for the next run.
@@ -263,7 +262,7 @@ fn write(
                         0o644
                     };
                     lay::lay_file(stage, &item.path, body, mode, source.seconds).map_err(fail)?;
-                    let hash = hex(&Sha256::digest(body)).into();
+                    let hash = <[u8; 32]>::from(Sha256::digest(body)).into();
                     Entry::File(File {
                         size: body.len() as u64,
                         mode,
@@ -377,11 +376,11 @@ fn pointers(want: &BTreeMap<RelPath, Entry>, dir: &Path, findings: &mut Vec<Find
     let small = want
         .iter()
         .filter(|(_, e)| matches!(e, Entry::File(f) if (100..200).contains(&f.size)));
-    let mut seen: HashMap<&str, bool> = HashMap::new();
+    let mut seen: HashMap<ContentHash, bool> = HashMap::new();
     let found: Vec<String> = small
         .filter(|(p, e)| {
             let Entry::File(f) = e else { return false };
-            *seen.entry(&f.hash).or_insert_with(|| {
+            *seen.entry(f.hash).or_insert_with(|| {
                 lay::read(&lay::at(dir, p)).is_ok_and(|b| b.starts_with(b"version https://git-lfs"))
             })
         })

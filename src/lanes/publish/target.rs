@@ -287,7 +287,7 @@ impl Opened {
             let hashes = content::hash(&self.link, &tree, &unknown)?;
             for path in unknown {
                 let stat = &self.stats[&path];
-                match hashes.get(&path) {
+                match hashes.get(&path).copied() {
                     Some(hash) => {
                         index.remember(Side::Peer, &path, stat, hash, self.swept_at);
                         held.have.extend(stat.entry(Some(hash)).map(|e| (path, e)));

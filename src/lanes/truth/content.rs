@@ -55,7 +55,7 @@ pub fn replicas(
         index.retain(side, |p| is_outside(p) || there.at(p).is_some());
         for (path, hash) in fresh {
             if let Some(stat) = tree.truth.get(path) {
-                index.remember(side, path, stat, hash, host.said.swept_at);
+                index.remember(side, path, stat, *hash, host.said.swept_at);
             }
         }
     }
@@ -79,7 +79,7 @@ fn replica(
     let mut known = index.walk(side);
     for (path, stat) in &tree.truth {
         // What is too young to be remembered is still known now.
-        let hash = fresh.get(path).or_else(|| known.hash(path, stat));
+        let hash = fresh.get(path).copied().or_else(|| known.hash(path, stat));
         match stat.entry(hash) {
             Some(entry) => entries.push((path.clone(), entry)),
             None if stat.what == What::File => {

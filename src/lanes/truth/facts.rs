@@ -7,7 +7,7 @@ use crate::host::clock;
 use crate::lanes::truth::base::Base;
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::decide::Clocks;
-use crate::model::entry::Entry;
+use crate::model::entry::{ContentHash, Entry};
 use crate::model::guards::{Facts, HostFacts};
 use crate::model::manifest::Manifest;
 use crate::model::policy::Policy;
@@ -124,7 +124,7 @@ pub fn with_content(
 fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
     let mut before = 0;
     let mut unchanged = 0;
-    let mut gone: Vec<&str> = Vec::new();
+    let mut gone: Vec<ContentHash> = Vec::new();
     let mut apart = Walk::of(&replica.tree.apart);
     let mut entries = Walk::of(&replica.entries);
     for (path, entry) in &base.entries {
@@ -142,29 +142,29 @@ fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
             Some(now) if entry.same_content(now) && entry.engine_sees_same_time(now) => {
                 unchanged += 1;
             }
-            None => gone.push(&was.hash),
+            None => gone.push(was.hash),
             Some(_) => {}
         }
     }
     if unchanged == 0 && !gone.is_empty() {
-        let old: BTreeSet<&str> = base
+        let old: BTreeSet<ContentHash> = base
             .entries
             .values()
             .filter_map(|e| match e {
-                Entry::File(f) => Some(&*f.hash),
+                Entry::File(f) => Some(f.hash),
                 _ => None,
             })
             .collect();
-        let new: HashSet<&str> = replica
+        let new: HashSet<ContentHash> = replica
             .entries
             .iter()
             .filter(|(p, _)| !base.entries.contains_key(*p))
             .filter_map(|(_, e)| match e {
-                Entry::File(f) if old.contains(&*f.hash) => Some(&*f.hash),
+                Entry::File(f) if old.contains(&f.hash) => Some(f.hash),
                 _ => None,
             })
             .collect();
-        unchanged += gone.iter().filter(|h| new.contains(**h)).count();
+        unchanged += gone.iter().filter(|h| new.contains(*h)).count();
     }
     (before, unchanged)
 }

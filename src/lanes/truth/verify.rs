@@ -33,7 +33,7 @@ struct Seen {
 
 impl Seen {
     fn entry(&self, path: &RelPath) -> Option<Entry> {
-        self.stats.get(path)?.entry(self.hashes.get(path))
+        self.stats.get(path)?.entry(self.hashes.get(path).copied())
     }
 
     fn is_there(&self, path: &RelPath) -> bool {
@@ -70,7 +70,7 @@ pub fn verify(
         // The clock of the sweep is older than these facts: what is younger than it is simply not remembered.
         for (path, hash) in &seen.hashes {
             if let Some(stat) = seen.stats.get(path) {
-                index.remember(side, path, stat, hash, host.said.swept_at);
+                index.remember(side, path, stat, *hash, host.said.swept_at);
             }
         }
     }

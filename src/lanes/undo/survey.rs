@@ -275,7 +275,9 @@ fn is_kept(back: &Back, kept: Option<&Now>) -> bool {
         return false;
     };
     match &kept.stat.what {
-        What::File => before.r#type == "file" && before.hash.as_deref() == kept.hash.as_deref(),
+        What::File => {
+            before.r#type == "file" && kept.hash.is_some_and(|h| h.is(before.hash.as_deref()))
+        }
         What::Link(_) => before.r#type == "link",
         _ => false,
     }
@@ -293,7 +295,7 @@ fn seen<'k>(
     for (path, stat) in stats.iter().filter(|(_, s)| s.what == What::File) {
         match known(path).filter(|k| k.stat == *stat) {
             Some(known) => {
-                hashes.insert(path.clone(), known.hash.clone());
+                hashes.insert(path.clone(), known.hash);
             }
             None => files.push(path.clone()),
         }
