@@ -268,9 +268,9 @@ mod tests {
         };
         seen.stats.insert(path.clone(), stat);
         if let Entry::File(f) = entry
-            && !f.hash.is_empty()
+            && f.hash != "".into()
         {
-            seen.hashes.insert(path, f.hash.clone());
+            seen.hashes.insert(path, f.hash);
         }
         seen
     }
