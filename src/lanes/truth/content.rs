@@ -24,20 +24,16 @@ pub fn replicas(
 ) -> Result<(Replica, Replica), LinkError> {
     let local_tree = std::mem::take(&mut pair.local.tree);
     let peer_tree = std::mem::take(&mut pair.peer.tree);
-    let unknown = |side, tree: &Tree, index: &Index| -> Vec<RelPath> {
-        let mut known = index.walk(side);
-        tree.truth
-            .iter()
-            .filter(|(p, s)| s.what == What::File && known.hash(p, s).is_none())
-            .map(|(p, _)| p.clone())
-            .collect()
-    };
-    let near = unknown(Side::Local, &local_tree, index);
-    let far = unknown(Side::Peer, &peer_tree, index);
+    let near = pair.local.hashed.take();
     let (local, peer) = (&pair.local, &pair.peer);
+    let read = |side, host, tree| hash_unknown(side, host, tree, index);
     let (near, far) = std::thread::scope(|s| {
-        let far = s.spawn(|| hash(&peer.link, &peer.root_given, &far));
-        (hash(&local.link, &local.root_given, &near), far.join())
+        let far = s.spawn(|| read(Side::Peer, peer, &peer_tree));
+        let near = match near {
+            Some(hashes) => Ok(hashes),
+            None => read(Side::Local, local, &local_tree),
+        };
+        (near, far.join())
     });
     let far = far.unwrap_or_else(|_| {
         Err(LinkError::failed(
@@ -66,6 +62,24 @@ pub fn replicas(
         let peer = joined(peer);
         (local, peer)
     }))
+}
+
+/// Hashes what the index does not know of this host's files, before the other host is there; should that fail, it is done again.
+pub fn hash_early(host: &mut Host, index: &Index) {
+    host.hashed = hash_unknown(Side::Local, host, &host.tree, index).ok();
+}
+
+fn hash_unknown(
+    side: Side,
+    host: &Host,
+    tree: &Tree,
+    index: &Index,
+) -> Result<BTreeMap<RelPath, ContentHash>, LinkError> {
+    let mut known = index.walk(side);
+    let is_unknown =
+        |(p, s): &(&RelPath, &Stat)| s.what == What::File && known.hash(p, s).is_none();
+    let paths = tree.truth.iter().filter(is_unknown).map(|(p, _)| p.clone());
+    hash(&host.link, &host.root_given, &paths.collect::<Vec<_>>())
 }
 
 fn replica(

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a [`Pair`] exists only while both agents live; dropping it lets both locks go.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -14,6 +15,7 @@ use crate::host::sweep::{Swept, sweep};
 use crate::host::{clock, process, signals};
 use crate::lanes::reach::Reach;
 use crate::lanes::truth::said::{Said, parse_said};
+use crate::model::entry::ContentHash;
 use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy, Site};
 use crate::model::region::Region;
@@ -35,6 +37,8 @@ pub struct Host {
     is_sorted: bool,
     /// Filled by [`sort_trees`].
     pub tree: Tree,
+    /// What was hashed of it while the other host was not there yet.
+    pub hashed: Option<BTreeMap<RelPath, ContentHash>>,
     /// The list of files as it came, until it is sorted.
     list: List,
     /// Of the list, when it is complete; equal lists are equal trees.
@@ -140,6 +144,8 @@ pub struct Need<'a> {
     tell: Option<mpsc::Sender<()>>,
     /// The part of the trees that is asked for; none for everything.
     region: Option<&'a Region>,
+    /// What is done with this host while the peer is not there yet.
+    meanwhile: Option<&'a (dyn Fn(&mut Host) + Sync)>,
 }
 
 impl<'a> Need<'a> {
@@ -150,6 +156,7 @@ impl<'a> Need<'a> {
             is: AtomicBool::new(false),
             tell: Some(tell),
             region: None,
+            meanwhile: None,
         };
         if calm.is_none() {
             need.arises();
@@ -159,6 +166,13 @@ impl<'a> Need<'a> {
 
     pub fn within(self, region: Option<&'a Region>) -> Self {
         Self { region, ..self }
+    }
+
+    pub fn meanwhile(self, work: &'a (dyn Fn(&mut Host) + Sync)) -> Self {
+        Self {
+            meanwhile: Some(work),
+            ..self
+        }
     }
 
     fn arises(&self) {
@@ -261,9 +275,11 @@ fn both(
         let mut near = open_one(ours, &here);
         if let Ok(host) = &mut near
             && need.sees(host.sweep_digest.as_deref())
-        {
             // While the peer is not there yet; what is wrong with it is said when both are sorted.
-            let _ = sort_tree(host, &policy.truth.rules);
+            && sort_tree(host, &policy.truth.rules).is_ok()
+            && let Some(work) = need.meanwhile
+        {
+            work(host);
         }
         (near, far.join())
     });
@@ -382,6 +398,7 @@ fn open_host(
         state_given: asked.state,
         said,
         tree: Tree::default(),
+        hashed: None,
         list,
         is_sorted: false,
         sweep_digest,

@@ -3,7 +3,7 @@
 //! Invariant: a [`Proposal`] has changed nothing in any replica, and dropping it lets everything go.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use crate::host::files;
 use crate::host::link::LinkError;
@@ -246,9 +246,25 @@ fn open(
     Option<(Index, Option<base::Early>)>,
 ) {
     let (news, is_news) = mpsc::channel();
-    let need = Need::of_trees(calm.map(|c| c.local.as_str()), news).within(region);
+    let calm = calm.map(|c| c.local.as_str());
     std::thread::scope(|s| {
-        let memory = s.spawn(move || is_news.recv().ok().map(|()| remembered(request, id)));
+        let reading = s.spawn(move || is_news.recv().ok().map(|()| remembered(request, id)));
+        let (reading, read) = (Mutex::new(Some(reading)), Mutex::new(None));
+        let memory = || {
+            let reading = reading
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            reading.and_then(|r| r.join().ok().flatten())
+        };
+        let work = |host: &mut Host| {
+            let memory = memory();
+            if let Some((index, _)) = &memory {
+                content::hash_early(host, index);
+            }
+            *read.lock().unwrap_or_else(PoisonError::into_inner) = memory;
+        };
+        let need = Need::of_trees(calm, news).within(region).meanwhile(&work);
         let pair = hosts::open(
             request.policy,
             request.peer,
@@ -258,7 +274,8 @@ fn open(
             &need,
         );
         drop(need);
-        (pair, memory.join().ok().flatten())
+        let early = read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        (pair, early.or_else(memory))
     })
 }
 
