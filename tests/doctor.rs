@@ -308,6 +308,58 @@ fn too_few_watches_are_found() {
     );
 }
 
+/// A host that only publishes has no pair that would look at its root.
+#[test]
+fn what_the_root_and_the_keys_of_a_publisher_lack_is_found() {
+    let lab = Lab::builder().without_sshd().build();
+    if !need(&["ssh-keygen"]) {
+        return;
+    }
+    let home = lab.home(MAC);
+    let keys = ["plain", "locked", "absent"].map(|n| home.join(n));
+    for (key, passphrase) in keys.iter().zip(["", "secret"]) {
+        let mut make = lab.tool(MAC, "ssh-keygen");
+        make.args(["-q", "-t", "ed25519", "-N", passphrase, "-f"]);
+        make.arg(key);
+        lab.start(make).wait().expect(0);
+    }
+    let mut text = format!(
+        "schema = 1\n[site]\nname = \"mac\"\nroot = {:?}\n[notify]\nwebhook_url_file = {:?}\n[publish]\nremote = \"\"\n",
+        lab.tree(MAC),
+        home.join("hook")
+    );
+    let named = keys.iter().map(|key| format!("identity = {key:?}"));
+    for (i, key) in named.chain([String::new()]).enumerate() {
+        text += &format!(
+            "[[publish.target]]\nname = \"t{i}\"\nhost = \"127.0.0.1\"\n{key}\npath = \"~/site{i}\"\n"
+        );
+    }
+    lab.write_policy(MAC, &text);
+    let rows = doctor(&lab, 1);
+    names(&rows, "locked asks for a passphrase", "a key of its own");
+    names(&rows, "absent is not there", "ssh-keygen -t ed25519");
+    names(&rows, "t3: no `identity`, no key", "set `identity`");
+    names(&rows, "hook is not there", "mode 0600");
+    let is_well = |rows: &[Value], about: &str| {
+        let well = rows.iter().filter(|r| r["result"] == "ok");
+        let found = well.filter(|r| r["found"].as_str().unwrap().contains(about));
+        assert_eq!(found.count(), 1, "{about}: {rows:#?}");
+    };
+    is_well(&rows, "plain is private");
+    is_well(&rows, "is there, with its marker");
+
+    fs::create_dir(home.join(".ssh")).unwrap();
+    fs::copy(&keys[0], home.join(".ssh/id_ed25519")).unwrap();
+    fs::write(home.join("hook"), "https://localhost/").unwrap();
+    fs::remove_file(lab.tree(MAC).join(".ubos-root")).unwrap();
+    let rows = doctor(&lab, 1);
+    is_well(&rows, ".ssh/id_ed25519 serves");
+    names(&rows, "has no .ubos-root", "touch");
+    assert!(!rows.iter().any(|r| r["check"] == "notify"), "{rows:#?}");
+    fs::rename(lab.tree(MAC), home.join("aside")).unwrap();
+    names(&doctor(&lab, 1), "tree is missing", "mount it");
+}
+
 #[track_caller]
 fn mended(lab: &Lab, args: &[&str], code: i32) -> (Vec<(String, String)>, Value) {
     let mut all = vec!["doctor", "--json", "--fix"];

@@ -417,6 +417,55 @@ fn lg_14_a_line_that_somebody_added_here_is_kept_aside() {
 }
 
 #[test]
+fn lg_14_a_line_that_was_added_here_does_not_hide_the_end_of_a_rotated_log() {
+    let Some(lab) = one() else { return };
+    pull(&lab, 0);
+    fs::write(near(&lab, "app.log"), "one\ntwo\nthree\nscribble\n").unwrap();
+    add(&lab, "app.log", "four, never pulled\n");
+    fs::rename(far(&lab, "app.log"), far(&lab, "app.log.1")).unwrap();
+    put(&lab, "app.log", "new\n");
+    let json = pull(&lab, 4);
+    let notes = lane(&json, "logs/app.log")["notes"].to_string();
+    assert!(
+        notes.contains("local-edit") && !notes.contains("GAP"),
+        "{json:#}"
+    );
+    assert_eq!(held(&lab), "new\n");
+    assert_eq!(
+        archived(&lab, "app.log.g0001."),
+        ["one\ntwo\nthree\nfour, never pulled\n"]
+    );
+    assert_eq!(
+        archived(&lab, ".local-edit."),
+        ["one\ntwo\nthree\nscribble\n"]
+    );
+}
+
+/// Where one may enter and not look around, the usual names are tried.
+#[test]
+fn a_rotated_log_is_found_by_its_usual_name_in_a_directory_that_cannot_be_listed() {
+    if !need(&["ssh", "sshd", "ssh-keygen", "rsync"]) || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let lab = Lab::builder().unprivileged_server().build();
+    fs::create_dir_all(lab.tree(BALAUR).join("logs")).unwrap();
+    lab.policy("\n[[peer.log]]\nremote = \"logs/app.log\"\nlocal = \"logs/app.log\"\n");
+    put(&lab, "app.log", "one\n");
+    pull(&lab, 0);
+    add(&lab, "app.log", "two, never pulled\n");
+    fs::rename(far(&lab, "app.log"), far(&lab, "app.log.1")).unwrap();
+    put(&lab, "app.log", "new\n");
+    let dir = lab.tree(BALAUR).join("logs");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).unwrap();
+    pull(&lab, 0);
+    assert_eq!(held(&lab), "new\n");
+    assert_eq!(
+        archived(&lab, "app.log.g0001."),
+        ["one\ntwo, never pulled\n"]
+    );
+}
+
+#[test]
 fn lg_15_packed_rotation_gives_its_unseen_end_and_no_duplicates() {
     if !need(&["gzip"]) {
         return;

@@ -136,3 +136,38 @@ fn se_09_a_webhook_that_hangs_neither_fails_a_run_nor_shows_its_address() {
         lab.exists(BALAUR, "docs/a.md")
     });
 }
+
+#[test]
+fn a_unit_that_failed_is_told_of_at_the_address_that_lies_in_a_file() {
+    let lab = Lab::builder().without_sshd().build();
+    let file = lab.home(MAC).join("hook");
+    let policy = |on: &str| {
+        lab.local_policy(&format!(
+            "[notify]\nwebhook_url_file = {file:?}\non = [\"{on}\"]\n"
+        ))
+    };
+    let fails = || {
+        let env = [("MONITOR_SERVICE_RESULT", "oom-kill")];
+        run(&lab, &env, &["unit-failed", "ubos-sync.service"]).expect(0)
+    };
+    policy("failure");
+    let out = fails();
+    assert!(
+        out.stderr.contains("the webhook cannot be read"),
+        "nobody is told, and that is said: {out}"
+    );
+    let (url, heard) = server();
+    fs::write(&file, format!("{url}\n")).unwrap();
+    fails();
+    let all = events(&heard);
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert_eq!(
+        (&all[0]["event"], &all[0]["host"]),
+        (&"failure".into(), &"mac".into())
+    );
+    let message = all[0]["message"].as_str().unwrap();
+    assert!(message.contains("ubos-sync.service failed (oom-kill)"));
+    policy("conflict");
+    fails();
+    assert_eq!(events(&heard).len(), 1, "failures are not asked for");
+}

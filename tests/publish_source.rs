@@ -207,3 +207,45 @@ fn fo_11_an_unreadable_directory_and_a_submodule_of_the_checkout_change_nothing(
     assert_eq!(fleet.read(0, "docs/a b.md").unwrap(), "a");
     assert!(!fleet.target(0).join("module").exists());
 }
+
+#[test]
+fn a_source_that_cannot_be_what_was_meant_ends_the_run_before_any_target_is_touched() {
+    if !ready() {
+        return;
+    }
+    let (fleet, _) = followed("");
+    let ends = |code: i32, why: &str| {
+        let out = fleet.publish(&["vm0"]).expect(code);
+        assert!(out.stdout.contains(why), "{why}: {out}");
+        assert!(!fleet.target(0).exists(), "{why}: {out}");
+    };
+    let planted = fleet.lab.root().join("PWNED");
+    let touch = format!("touch {}", planted.display());
+    for url in [
+        format!("ext::{touch}"),
+        format!("-oProxyCommand={touch}:repo"),
+    ] {
+        fleet.git(&["config", "remote.origin.url", &url]);
+        ends(3, "runs commands");
+        assert!(!planted.exists(), "{url}");
+    }
+    fleet.git(&["config", "remote.origin.url", "../nowhere"]);
+    ends(1, "cannot be fetched");
+    fleet.git(&["remote", "remove", "origin"]);
+    ends(1, "no remote origin");
+
+    let text = fs::read_to_string(fleet.lab.policy_file(Side::Laptop)).unwrap();
+    let bare = fleet.lab.root().join("no-git");
+    fs::create_dir(&bare).unwrap();
+    let below = fleet.lab.tree(Side::Laptop).join("docs");
+    for (source, why) in [
+        (below, "is not the top of its checkout"),
+        (bare.clone(), "is not a git checkout"),
+        (bare.join("absent"), "there is no checkout at"),
+    ] {
+        let with = format!("[publish]\nsource = {source:?}\n");
+        let text = text.replacen("[publish]\n", &with, 1);
+        fleet.lab.write_policy(Side::Laptop, &text);
+        ends(3, why);
+    }
+}

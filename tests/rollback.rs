@@ -444,6 +444,44 @@ fn a_pair_is_held_and_released_by_hand_also_when_the_peer_is_away() {
 }
 
 #[test]
+fn a_rollback_that_cannot_begin_says_why_and_touches_nothing_until_it_can() {
+    let Some(mut lab) = pair() else { return };
+    seed(&lab, &["docs/a.md"]);
+    sync(&lab);
+    lab.write_at(MAC, "docs/a.md", "edited", T + S);
+    let before = trees(&lab);
+    let run = sync(&lab)["run"].as_str().unwrap().to_owned();
+    let after = trees(&lab);
+    #[track_caller]
+    fn fails(lab: &Lab, run: &str, code: i32, outcome: &str) -> Value {
+        let json = said(lab.run(&["rollback", run, "--apply", "--json"]), code);
+        assert_eq!(json["lanes"][0]["outcome"], outcome, "{json:#}");
+        json
+    }
+    lab.sshd().stop();
+    let json = fails(&lab, &run, 5, "offline");
+    let message = json["lanes"][0]["message"].as_str().unwrap();
+    assert!(message.contains("the same command goes on"), "{json:#}");
+    lab.sshd().start();
+
+    let marker = lab.tree(BALAUR).join(".ubos-root");
+    fs::remove_file(&marker).unwrap();
+    let json = fails(&lab, &run, 3, "refused");
+    assert!(found(&json, "marker", "refuse").contains("balaur"));
+    fs::write(&marker, "").unwrap();
+
+    let lock = lab.state_dir(BALAUR).join("lock.d");
+    fs::write(&lock, "no lock of ours").unwrap();
+    let json = fails(&lab, &run, 1, "failed");
+    assert!(json.to_string().contains("cannot be taken"), "{json:#}");
+    fs::remove_file(&lock).unwrap();
+
+    as_before(&lab, &after);
+    said(lab.run(&["rollback", &run, "--apply", "--json"]), 0);
+    as_before(&lab, &before);
+}
+
+#[test]
 fn a_directory_that_became_a_link_hides_what_lies_behind_the_link() {
     let Some(lab) = pair() else { return };
     seed(&lab, &["docs/x.md"]);
