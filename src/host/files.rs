@@ -191,13 +191,26 @@ fn plain(path: &Path, meta: &Metadata) -> Result<()> {
 
 /// Puts `bytes` at `path` as a whole, mode 0600: a reader, or a crash, sees the old file or the new one.
 pub fn write_atomic(path: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
+    write_parts(path, sync, |out| out.write_all(bytes))
+}
+
+/// The same of what is long, as it is made.
+pub fn write_parts(
+    path: &Path,
+    sync: Sync,
+    make: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     plain_or_absent(path)?;
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut stage = tempfile::Builder::new()
         .prefix(STAGE)
         .tempfile_in(dir)
         .map_err(failed("write in", dir))?;
-    stage.write_all(bytes).map_err(failed("write", path))?;
+    let mut out = io::BufWriter::with_capacity(1 << 16, &mut stage);
+    make(&mut out)
+        .and_then(|()| out.flush())
+        .map_err(failed("write", path))?;
+    drop(out);
     if sync != Sync::Later {
         stage
             .as_file()

@@ -190,8 +190,8 @@ impl Link {
             None => process::run(&self.invocation(false), stdin).map(|o| (o.stdout, o.stderr)),
         }
         .map_err(|e| self.not_started(&e))?;
-        match remote::framed(&stdout, &nonce) {
-            Some((_, body)) => Ok((body.to_vec(), nonce)),
+        match remote::unframed(stdout, &nonce) {
+            Some((_, body)) => Ok((body, nonce)),
             None if signals::stop_wish().is_some() => Err(LinkError::Stopped),
             None => Err(self.broken(&stderr)),
         }
@@ -340,8 +340,7 @@ impl Link {
                 }
             }
         }
-        let (noise, body) = remote::framed(&heard, &nonce).ok_or_else(|| self.broken(b""))?;
-        let (noise, body) = (noise.to_vec(), body.to_vec());
+        let (noise, body) = remote::unframed(heard, &nonce).ok_or_else(|| self.broken(b""))?;
         Ok((session, Answer { nonce, noise, body }))
     }
 

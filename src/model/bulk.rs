@@ -84,8 +84,7 @@ pub fn divide(plan: &TruthPlan, local: &Replica, peer: &Replica) -> (Vec<Batch>,
     let mut places: BTreeMap<(RelPath, bool), Vec<Group>> = BTreeMap::new();
     for group in groups.into_iter().filter(|g| g.fits) {
         let parent = group.first.path.parent().unwrap_or_else(RelPath::root);
-        let is_there =
-            |r: &Replica| parent.is_root() || r.entries.get(&parent).is_some_and(Entry::is_dir);
+        let is_there = |r: &Replica| parent.is_root() || r.is_dir(&parent);
         if is_there(local) && is_there(peer) {
             let key = (parent, group.first.to == Side::Peer);
             places.entry(key).or_default().push(group);
@@ -148,6 +147,7 @@ fn fits(c: &Change, renamed: &HashSet<ContentHash>) -> bool {
 mod tests {
     use super::*;
     use crate::model::entry::File;
+    use crate::model::tree::{Stat, Tree, What};
 
     fn path(p: &str) -> RelPath {
         RelPath::new(p).unwrap()
@@ -189,8 +189,17 @@ mod tests {
     }
 
     fn divided(plan: &TruthPlan) -> (Vec<Batch>, Vec<String>) {
-        let mut both = Replica::default();
-        both.entries.insert(path("old"), DIR);
+        let mut tree = Tree::default();
+        let stat = Stat {
+            what: What::Dir,
+            size: 0,
+            mtime_ns: 0,
+            ctime_ns: 0,
+            ino: 1,
+            mode: 0o755,
+        };
+        tree.truth.insert(path("old"), stat);
+        let both = Replica::of(tree, |_, _| None);
         let (batches, rest) = divide(plan, &both, &both);
         (
             batches,

@@ -4,20 +4,24 @@
 //! Invariant: a hash is only believed for exactly the same size, mtime, ctime and inode, and never for a file that had been
 //! changed within two seconds of being looked at (a second edit in the same tick would not show).
 
-use std::collections::BTreeMap;
+mod packed;
+
+use std::collections::{BTreeMap, btree_map};
+use std::io::{self, Write};
+use std::iter::Peekable;
+use std::sync::Arc;
 
 use super::entry::ContentHash;
-use super::manifest::{self, escape};
-use super::number;
 use super::path::RelPath;
 use super::plan::Side;
+use super::region::Region;
 use super::tree::Stat;
-use super::walk::Walk;
+use packed::{Cursor, Packed, Packer};
 
 /// How close to the sweep a change makes an entry untrustworthy.
 const RACY_NS: i128 = 2_000_000_000;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known {
     size: u64,
     mtime_ns: i128,
@@ -38,22 +42,73 @@ impl Known {
 }
 
 /// As [`Index::hash`], for paths in rising order, each once.
-pub struct Hashes<'i>(Walk<'i, Known>);
+pub struct Hashes<'i> {
+    packed: Cursor<'i>,
+    since: Peekable<btree_map::Iter<'i, RelPath, Option<Known>>>,
+}
 
-impl<'i> Hashes<'i> {
+impl Hashes<'_> {
     pub fn hash(&mut self, path: &RelPath, stat: &Stat) -> Option<ContentHash> {
-        self.0.at(path)?.of(stat)
+        while self.since.next_if(|(p, _)| *p < path).is_some() {}
+        match self.since.next_if(|(p, _)| *p == path) {
+            Some((_, later)) => (*later)?.of(stat),
+            None => self.packed.at(path.as_bytes())?.of(stat),
+        }
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// One side: what was read from the file, and what was learnt since, where `None` is forgotten.
+#[derive(Debug, Clone, Default)]
+struct Files {
+    packed: Packed,
+    since: BTreeMap<RelPath, Option<Known>>,
+}
+
+impl Files {
+    fn get(&self, path: &RelPath) -> Option<Known> {
+        match self.since.get(path) {
+            Some(later) => *later,
+            None => self.packed.get(path.as_bytes()),
+        }
+    }
+
+    /// Packs all of it anew; how many bytes that took.
+    fn write(&self, out: &mut dyn Write) -> io::Result<u64> {
+        let mut out = Packer::to(out);
+        let mut before = self.packed.walk();
+        for (path, later) in &self.since {
+            let path = path.as_bytes();
+            while let Some((p, known)) = before.peek().filter(|(p, _)| *p <= path) {
+                if p < path {
+                    out.push(p, &known)?;
+                }
+                before.next();
+            }
+            if let Some(known) = later {
+                out.push(path, known)?;
+            }
+        }
+        while let Some((p, known)) = before.next() {
+            out.push(p, &known)?;
+        }
+        Ok(out.written)
+    }
+}
+
+#[derive(Debug, Clone, Default)]
 pub struct Index {
-    local: BTreeMap<RelPath, Known>,
-    peer: BTreeMap<RelPath, Known>,
+    local: Files,
+    peer: Files,
     /// When everything was last hashed, in nanoseconds since 1970.
     pub full_at: i128,
     /// Whether it says anything that was not read from its file: an unchanged one need not be written again.
     pub is_news: bool,
+}
+
+impl PartialEq for Index {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
+    }
 }
 
 impl Index {
@@ -66,18 +121,23 @@ impl Index {
         }
     }
 
-    fn side(&self, side: Side) -> &BTreeMap<RelPath, Known> {
+    fn side(&self, side: Side) -> &Files {
         match side {
             Side::Local => &self.local,
             Side::Peer => &self.peer,
         }
     }
 
-    fn side_mut(&mut self, side: Side) -> &mut BTreeMap<RelPath, Known> {
-        match side {
+    fn learn(&mut self, side: Side, path: &RelPath, known: Option<Known>) {
+        if self.side(side).get(path) == known {
+            return;
+        }
+        self.is_news = true;
+        let files = match side {
             Side::Local => &mut self.local,
             Side::Peer => &mut self.peer,
-        }
+        };
+        files.since.insert(path.clone(), known);
     }
 
     pub fn hash(&self, side: Side, path: &RelPath, stat: &Stat) -> Option<ContentHash> {
@@ -86,7 +146,11 @@ impl Index {
 
     /// For asking about all paths of a side in their order.
     pub fn walk(&self, side: Side) -> Hashes<'_> {
-        Hashes(Walk::of(self.side(side)))
+        let files = self.side(side);
+        Hashes {
+            packed: files.packed.walk(),
+            since: files.since.iter().peekable(),
+        }
     }
 
     /// Remembers a hash; `seen_at` is that host's clock when the facts were taken.
@@ -107,8 +171,7 @@ impl Index {
             RACY_NS
         };
         if stat.ctime_ns + margin > seen_at || (newest > seen_at && stat.ctime_ns > seen_at) {
-            self.is_news |= self.side_mut(side).remove(path).is_some();
-            return;
+            return self.learn(side, path, None);
         }
         let known = Known {
             size: stat.size,
@@ -117,73 +180,89 @@ impl Index {
             ino: stat.ino,
             hash,
         };
-        if self.side(side).get(path) != Some(&known) {
-            self.is_news = true;
-            self.side_mut(side).insert(path.clone(), known);
-        }
+        self.learn(side, path, Some(known));
     }
 
-    /// Forgets paths that are no longer there.
-    pub fn retain(&mut self, side: Side, mut present: impl FnMut(&RelPath) -> bool) {
-        let before = self.side(side).len();
-        self.side_mut(side).retain(|p, _| present(p));
-        self.is_news |= self.side(side).len() != before;
+    pub fn forget(&mut self, side: Side, path: &RelPath) {
+        self.learn(side, path, None);
+    }
+
+    /// Forgets all paths (of a region, if there is one) but those, which come in their order.
+    pub fn keep<'p>(
+        &mut self,
+        side: Side,
+        region: Option<&Region>,
+        present: impl Iterator<Item = &'p RelPath> + Clone,
+    ) {
+        let files = self.side(side);
+        let is_meant = |p: &RelPath| region.is_none_or(|r| r.covers(p));
+        let mut is_there = among(present.clone());
+        let mut known = files.packed.walk();
+        let mut gone: Vec<RelPath> = Vec::new();
+        while let Some((path, _)) = known.next() {
+            if !is_there(path) {
+                gone.extend(RelPath::new(path).filter(is_meant));
+            }
+        }
+        let mut is_there = among(present);
+        let since = files.since.keys();
+        let unseen = since.filter(|p| !is_there(p.as_bytes()));
+        gone.extend(unseen.filter(|p| is_meant(p)).cloned());
+        gone.iter().for_each(|path| self.forget(side, path));
+    }
+
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{HEAD}{}", self.full_at)?;
+        let cut = self.local.write(out)?;
+        self.peer.write(out)?;
+        out.write_all(&cut.to_le_bytes())?;
+        out.write_all(END)
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = format!("ubos-sync index 1\t{}\n", self.full_at).into_bytes();
-        for (tag, map) in [(b"l", &self.local), (b"p", &self.peer)] {
-            for (path, k) in map {
-                out.extend_from_slice(tag);
-                for n in [k.size.into(), k.mtime_ns, k.ctime_ns, k.ino.into()] {
-                    out.push(b'\t');
-                    number::push(&mut out, n);
-                }
-                out.push(b'\t');
-                out.extend_from_slice(&k.hash.hex());
-                out.push(b'\t');
-                out.extend_from_slice(&escape(path.as_bytes()));
-                out.push(b'\n');
-            }
-        }
-        out.extend_from_slice(b"end\n");
+        let mut out = Vec::new();
+        // Writing to memory does not fail.
+        let _ = self.write(&mut out);
         out
     }
 
     /// Reads it back; anything odd gives an empty index, which is always safe.
-    pub fn parse(bytes: &[u8]) -> Self {
+    pub fn parse(bytes: Vec<u8>) -> Self {
         Self::read(bytes).unwrap_or_default()
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let body = bytes.strip_suffix(b"end\n")?;
-        let mut lines = body.strip_suffix(b"\n")?.split(|b| *b == b'\n');
-        let head = std::str::from_utf8(lines.next()?).ok()?;
-        let mut index = Index {
-            full_at: head.strip_prefix("ubos-sync index 1\t")?.parse().ok()?,
-            ..Index::default()
+    fn read(bytes: Vec<u8>) -> Option<Self> {
+        let (body, cut) = bytes.strip_suffix(END)?.split_last_chunk()?;
+        let line = body.iter().position(|b| *b == b'\n')?;
+        let head = std::str::from_utf8(&body[..line]).ok()?;
+        let full_at = head.strip_prefix(HEAD)?.parse().ok()?;
+        let (start, end) = (line + 1, body.len());
+        let cut = start.checked_add(usize::try_from(u64::from_le_bytes(*cut)).ok()?)?;
+        let bytes = Arc::new(bytes);
+        let files = |part| {
+            Some(Files {
+                packed: Packed::read(&bytes, part)?,
+                since: BTreeMap::new(),
+            })
         };
-        let mut sides = [Vec::new(), Vec::new()];
-        for line in lines {
-            let mut f = line.splitn(7, |b| *b == b'\t');
-            let side = match f.next()? {
-                b"l" => 0,
-                b"p" => 1,
-                _ => return None,
-            };
-            let known = Known {
-                size: number::unsigned(f.next()?)?,
-                mtime_ns: number::signed(f.next()?)?,
-                ctime_ns: number::signed(f.next()?)?,
-                ino: number::unsigned(f.next()?)?,
-                hash: ContentHash::parse(f.next()?)?,
-            };
-            let path = manifest::path(f.next()?)?;
-            sides[side].push((path, known));
-        }
-        // In order already, so that the maps are built in one go.
-        [index.local, index.peer] = sides.map(|all| all.into_iter().collect());
-        Some(index)
+        Some(Index {
+            local: files(start..cut)?,
+            peer: files(cut..end)?,
+            full_at,
+            is_news: false,
+        })
+    }
+}
+
+const HEAD: &str = "ubos-sync index 2\t";
+const END: &[u8] = b"end\n";
+
+/// Whether a path is one of those, when both come in their order.
+fn among<'p>(all: impl Iterator<Item = &'p RelPath>) -> impl FnMut(&[u8]) -> bool {
+    let mut all = all.map(RelPath::as_bytes).peekable();
+    move |path| {
+        while all.next_if(|p| *p < path).is_some() {}
+        all.next_if(|p| *p == path).is_some()
     }
 }
 
@@ -208,7 +287,7 @@ mod tests {
         let path = RelPath::new("a\tb").unwrap();
         let mut index = Index::default();
         index.remember(Side::Peer, &path, &stat(1_000), "h".into(), 9_000_000_000);
-        let index = Index::parse(&index.to_bytes());
+        let index = Index::parse(index.to_bytes());
         assert_eq!(
             index.hash(Side::Peer, &path, &stat(1_000)),
             Some("h".into())
@@ -241,7 +320,10 @@ mod tests {
         let mut index = Index::default();
         index.remember(Side::Local, &path, &stat(1), "h".into(), 9_000_000_000);
         let bytes = index.to_bytes();
-        assert_eq!(Index::parse(&bytes[..bytes.len() - 1]), Index::default());
-        assert_eq!(Index::parse(b"garbage"), Index::default());
+        for cut in 1..=bytes.len() {
+            let part = bytes[..bytes.len() - cut].to_vec();
+            assert_eq!(Index::parse(part), Index::default());
+        }
+        assert_eq!(Index::parse(b"garbage".to_vec()), Index::default());
     }
 }

@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use super::entry::{ContentHash, Entry, File};
 use super::number;
 use super::path::RelPath;
-use super::walk::{self, Walk};
+use super::sorted::{Sorted, settle};
+use super::walk::Walk;
 
 /// The base: entries by path, and facts about the pair (`rules`, `root <site>`, `unison <site>`, …).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
-    pub entries: BTreeMap<RelPath, Entry>,
+    pub entries: Sorted<Entry>,
     pub facts: BTreeMap<String, String>,
 }
 
@@ -54,7 +55,9 @@ impl Manifest {
                 return None;
             }
         }
-        m.entries = walk::settled(entries);
+        settle(&mut entries);
+        let left = entries.into_iter().filter_map(|(p, e)| Some((p, e?)));
+        m.entries = Sorted::in_order(left.collect());
         Some(m)
     }
 

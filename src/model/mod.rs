@@ -35,6 +35,7 @@ pub mod retry;
 pub mod rules;
 pub mod scope;
 pub mod snapshot;
+pub mod sorted;
 pub mod streak;
 pub mod text;
 pub mod thread;

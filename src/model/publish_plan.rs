@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::{ContentHash, Entry};
 use super::path::RelPath;
 use super::plan::Kind;
+use super::sorted::Sorted;
 use super::walk::Walk;
 
 /// One thing to do.
@@ -32,10 +33,10 @@ pub struct PublishPlan {
 
 /// What is known before there is a plan.
 pub struct Seen<'a> {
-    pub want: &'a BTreeMap<RelPath, Entry>,
+    pub want: &'a Sorted<Entry>,
     /// Every version that a publish has put, or begun to put, at a path.
     pub base: &'a BTreeMap<RelPath, Vec<Entry>>,
-    pub have: &'a BTreeMap<RelPath, Entry>,
+    pub have: &'a Sorted<Entry>,
     /// Things that are neither file, directory nor link.
     pub odd: &'a BTreeSet<RelPath>,
     /// Whether a path is one that publishing keeps its hands off now.
@@ -193,14 +194,18 @@ mod tests {
         })
     }
 
-    fn map(all: &[(&str, &str)]) -> BTreeMap<RelPath, Entry> {
+    fn map(all: &[(&str, &str)]) -> Sorted<Entry> {
         all.iter()
             .map(|(p, t)| (RelPath::new(*p).unwrap(), file(t)))
             .collect()
     }
 
     fn plan(want: &[(&str, &str)], base: &[(&str, &str)], have: &[(&str, &str)]) -> Vec<String> {
-        let base: BTreeMap<_, _> = map(base).into_iter().map(|(p, e)| (p, vec![e])).collect();
+        let base = map(base);
+        let base = base
+            .iter()
+            .map(|(p, e)| (p.clone(), vec![e.clone()]))
+            .collect();
         let (want, have) = (map(want), map(have));
         let seen = Seen {
             want: &want,

@@ -4,6 +4,9 @@
 //! is deleted or replaced; a path only travels to where its directory will be.
 
 mod replace;
+mod replica;
+
+pub use replica::Replica;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,17 +15,9 @@ use super::entry::{ContentHash, Entry};
 use super::manifest::Manifest;
 use super::path::RelPath;
 use super::plan::{Change, Decided, Kind, Left, Note, Side, TruthPlan};
-use super::tree::{Tree, What};
-use super::walk::{self, Walk};
-
-/// One side as it was seen, with content.
-#[derive(Debug, Clone, Default)]
-pub struct Replica {
-    pub tree: Tree,
-    pub entries: BTreeMap<RelPath, Entry>,
-    /// Files whose content could not be read.
-    pub unread: BTreeSet<RelPath>,
-}
+use super::sorted::Sorted;
+use super::tree::What;
+use super::walk;
 
 /// A plan, and what both sides already agree on although the base says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -144,7 +139,7 @@ impl<'a> Work<'a> {
 
     fn decide_each_path(&mut self) {
         let (local, peer) = (self.local, self.peer);
-        let (mut near, mut far) = (Walk::of(&local.entries), Walk::of(&peer.entries));
+        let (mut near, mut far) = (local.walk(), peer.walk());
         let is_readable = [local, peer].map(|r| r.tree.unreadable.is_empty()) == [true, true];
         for (path, base, ..) in walk::three(&self.base.entries, &local.tree.truth, &peer.tree.truth)
         {
@@ -154,12 +149,15 @@ impl<'a> Work<'a> {
             if !is_clear && self.in_the_way(path) {
                 continue;
             }
-            match self.judge.decide(a, b, base) {
+            match self.judge.decide(a.as_ref(), b.as_ref(), base) {
                 Decision::Equal => {
                     // What is nowhere is known to the base: else nobody would have asked for it.
-                    let known = a.zip(base).is_some_and(|(a, s)| self.judge.same(a, s));
+                    let known = a
+                        .as_ref()
+                        .zip(base)
+                        .is_some_and(|(a, s)| self.judge.same(a, s));
                     if !known {
-                        self.agreed.push((path.clone(), a.cloned()));
+                        self.agreed.push((path.clone(), a));
                     }
                 }
                 Decision::Flow { to, conflict } => {
@@ -210,7 +208,7 @@ impl<'a> Work<'a> {
             return true;
         }
         // A file that is there and has no entry has unknown content: it is anything but deleted.
-        if let Some((_, host)) = either(&|r| in_truth(r) && !r.entries.contains_key(path)) {
+        if let Some((_, host)) = either(&|r| in_truth(r) && !r.has(path)) {
             let why = format!("the file cannot be read on {host}");
             self.leave(path, why, false);
             return true;
@@ -220,11 +218,11 @@ impl<'a> Work<'a> {
 
     /// A path and all below it.
     fn within<'m, V>(
-        map: &'m BTreeMap<RelPath, V>,
+        map: &'m Sorted<V>,
         dir: &RelPath,
     ) -> impl Iterator<Item = (&'m RelPath, &'m V)> {
         let dir = dir.as_bytes().to_vec();
-        map.range(RelPath::new(dir.clone()).unwrap_or_default()..)
+        map.from(&RelPath::new(dir.clone()).unwrap_or_default())
             .take_while({
                 let dir = dir.clone();
                 move |(p, _)| p.as_bytes().starts_with(&dir)
@@ -242,7 +240,7 @@ impl<'a> Work<'a> {
                 let deleted = self
                     .flows
                     .remove(&path)
-                    .is_some_and(|(to, _)| !self.replica(to.other()).entries.contains_key(&path));
+                    .is_some_and(|(to, _)| !self.replica(to.other()).has(&path));
                 if !deleted {
                     self.leave(&path, format!("its directory {dir} is undecided"), false);
                 }
@@ -269,9 +267,7 @@ impl<'a> Work<'a> {
                 .flows
                 .iter()
                 .filter(|(p, (to, _))| {
-                    *to == side
-                        && !self.replica(side.other()).entries.contains_key(*p)
-                        && replica.entries.get(*p).is_some_and(Entry::is_dir)
+                    *to == side && !self.replica(side.other()).has(p) && replica.is_dir(p)
                 })
                 .map(|(p, _)| p.clone())
                 .collect();
@@ -291,9 +287,7 @@ impl<'a> Work<'a> {
             };
             for path in replica.tree.truth.keys() {
                 match self.flows.get(path) {
-                    Some((to, _))
-                        if *to == side
-                            && !self.replica(side.other()).entries.contains_key(path) => {}
+                    Some((to, _)) if *to == side && !self.replica(side.other()).has(path) => {}
                     Some(_) => mark(path, Stays::Travels),
                     None => mark(path, Stays::Undecided),
                 }
@@ -337,8 +331,8 @@ impl<'a> Work<'a> {
     fn finish(mut self) -> Reconciled {
         let mut changes: Vec<Change> = Vec::with_capacity(self.flows.len());
         for (path, (to, conflict)) in std::mem::take(&mut self.flows) {
-            let source = self.replica(to.other()).entries.get(&path).cloned();
-            let target = self.replica(to).entries.get(&path).cloned();
+            let source = self.replica(to.other()).entry(&path);
+            let target = self.replica(to).entry(&path);
             let kind = match (&source, &target) {
                 (None, _) => Kind::Delete,
                 (_, None) => Kind::Create,

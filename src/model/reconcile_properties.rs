@@ -104,11 +104,15 @@ impl Disk {
             .any(|a| self.unreadable.iter().any(|u| u.as_bytes() == a))
     }
 
-    /// As the sweep and the hashing would tell it.
     fn seen(&self) -> Replica {
+        self.seen_of(|_| true)
+    }
+
+    /// As the sweep and the hashing would tell it.
+    fn seen_of(&self, is_asked: impl Fn(&RelPath) -> bool) -> Replica {
         let mut r = Replica::default();
         for (path, node) in &self.nodes {
-            if self.is_hidden(path) {
+            if self.is_hidden(path) || !is_asked(path) {
                 continue;
             }
             let verdict = self.verdict(path, node.is_dir());
@@ -116,31 +120,29 @@ impl Disk {
                 r.tree.apart.insert(path.clone(), (verdict, node.is_dir()));
                 continue;
             }
-            let what = match node {
-                Node::File(..) => What::File,
-                Node::Dir(_) => What::Dir,
-                Node::Link(t) => What::Link(vec![b'a' + *t]),
-                Node::Fifo => What::Other,
+            let (what, mtime_ns, mode) = match node {
+                Node::File(_, mtime_ns, mode) => (What::File, *mtime_ns, *mode),
+                Node::Dir(mode) => (What::Dir, 0, *mode),
+                Node::Link(t) => (What::Link(vec![b'a' + *t]), i128::from(*t) * 1_000_000, 0),
+                Node::Fifo => (What::Other, 0, 0),
             };
             let stat = Stat {
                 what,
                 size: 1,
-                mtime_ns: 0,
+                mtime_ns,
                 ctime_ns: 0,
                 ino: 0,
-                mode: 0o700,
+                mode,
             };
             r.tree.truth.insert(path.clone(), stat);
             if self.unreadable.contains(path) {
                 r.tree.unreadable.insert(path.clone());
             }
-            if self.unread.contains(path) {
-                r.unread.insert(path.clone());
-            } else if let Some(entry) = node.entry() {
-                r.entries.insert(path.clone(), entry);
-            }
         }
-        r
+        Replica::of(r.tree, |path, _| match self.nodes[path].entry() {
+            Some(Entry::File(f)) if !self.unread.contains(path) => Some(f.hash),
+            _ => None,
+        })
     }
 
     fn put(&mut self, path: RelPath, node: Node) {
@@ -226,7 +228,7 @@ fn perturb(disk: &mut Disk, op: &Op, token: u32) {
     let child = |d: &Index, n: usize| dirs[d.index(dirs.len())].join(NAMES[n].as_bytes()).unwrap();
     match op {
         Op::Create(d, n, t) => disk.put(child(d, *n), Node::File(token, *t, 0o644)),
-        Op::Mkdir(d, n, m) => disk.put(child(d, *n), Node::Dir(*m)),
+        Op::Mkdir(d, n, m) => disk.put(child(d, *n), Node::Dir(*m | 0o500)),
         Op::Symlink(d, n, t) => disk.put(child(d, *n), Node::Link(*t)),
         Op::Fifo(d, n) => disk.put(child(d, *n), Node::Fifo),
         Op::State(d) => {
@@ -347,7 +349,8 @@ fn some_past(locks: bool) -> impl Strategy<Value = Past> {
             }
             let mut base = Manifest::default();
             if memory > 0 {
-                base.entries = root.seen().entries;
+                let seen = root.seen();
+                base.entries = seen.entries().map(|(p, e)| (p.clone(), e)).collect();
             }
             let mut disks = [root.clone(), root];
             perturb_both(&mut disks, &first, 2_000);
@@ -448,14 +451,14 @@ fn check_agreement(judge: &Judge, plan: &TruthPlan, after: &[Disk; 2]) {
             || disk.nodes.get(p) == Some(&Node::Fifo)
     };
     for (me, other) in [(0, 1), (1, 0)] {
-        for (path, entry) in &seen[me].entries {
+        for (path, entry) in seen[me].entries() {
             if stays(&after[me], path) || after[other].is_hidden(path) {
                 continue;
             }
-            match seen[other].entries.get(path) {
+            match seen[other].entry(path) {
                 // Times that the engine takes for equal are not carried by themselves.
                 Some(there) => assert!(
-                    judge.same(entry, there) || judge.same_as_carried(entry, there),
+                    judge.same(&entry, &there) || judge.same_as_carried(&entry, &there),
                     "{path:?} differs"
                 ),
                 None => {
@@ -505,7 +508,7 @@ fn is_overruled(plan: &TruthPlan, path: &RelPath) -> bool {
 fn check_one_sided(past: &Past, plan: &TruthPlan, after: &[Disk; 2]) {
     let seen = [past.disks[0].seen(), past.disks[1].seen()];
     let mut paths: BTreeSet<&RelPath> = past.base.entries.keys().collect();
-    paths.extend(seen.iter().flat_map(|s| s.entries.keys()));
+    paths.extend(seen.iter().flat_map(|s| s.entries().map(|(p, _)| p)));
     for path in paths {
         let known = past.base.entries.get(path);
         let like = |a: Option<&Entry>, b: Option<&Entry>| match (a, b) {
@@ -513,7 +516,8 @@ fn check_one_sided(past: &Past, plan: &TruthPlan, after: &[Disk; 2]) {
             (a, b) => a.is_none() && b.is_none(),
         };
         for (me, other) in [(0, 1), (1, 0)] {
-            let (mine, theirs) = (seen[me].entries.get(path), seen[other].entries.get(path));
+            let (mine, theirs) = (seen[me].entry(path), seen[other].entry(path));
+            let (mine, theirs) = (mine.as_ref(), theirs.as_ref());
             let file = mine.or(known).is_some_and(|e| !e.is_dir());
             let clear = |d: &Disk| {
                 !d.is_hidden(path) && !d.is_apart(path) && d.nodes.get(path) != Some(&Node::Fifo)
@@ -635,21 +639,11 @@ fn check_mirror(past: &Past, here: &Reconciled) {
 
 /// A part that is bounded is planned as the whole would have it.
 fn check_region(past: &Past, judge: &Judge, whole: &Reconciled, named: &[RelPath]) {
-    let [a, b] = [past.disks[0].seen(), past.disks[1].seen()];
     let Some(region) = Region::of(named, &Rules::default()) else {
         return;
     };
-    let part = |r: &Replica| {
-        let is_seen = |p: &RelPath| region.covers(p) || region.above().contains(p);
-        let mut r = r.clone();
-        r.tree.truth.retain(|p, _| is_seen(p));
-        r.tree.apart.retain(|p, _| is_seen(p));
-        r.tree.unreadable.retain(is_seen);
-        r.unread.retain(is_seen);
-        r.entries.retain(|p, _| is_seen(p));
-        r
-    };
-    let (near, far) = (part(&a), part(&b));
+    let is_asked = |p: &RelPath| region.covers(p) || region.above().contains(p);
+    let [near, far] = [&past.disks[0], &past.disks[1]].map(|d| d.seen_of(is_asked));
     if !region.is_bounded(&near.tree) || !region.is_bounded(&far.tree) {
         return;
     }

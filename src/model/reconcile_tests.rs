@@ -30,7 +30,7 @@ fn path(p: &str) -> RelPath {
 /// directory, `n/^` a directory above the included ones, `n^` a file there, `u/?` an unreadable directory, `f?` an
 /// unreadable file, `p|` a pipe.
 fn tree(lines: &[&str]) -> Replica {
-    let mut r = Replica::default();
+    let (mut r, mut contents) = (Replica::default(), BTreeMap::new());
     for line in lines {
         let end = line
             .find(['=', '>', '!', '?', '|', '^'])
@@ -69,25 +69,26 @@ fn tree(lines: &[&str]) -> Replica {
         if rest == "?" {
             if is_dir {
                 r.tree.unreadable.insert(p.clone());
-            } else {
-                r.unread.insert(p.clone());
             }
-        }
-        if !r.unread.contains(&p)
-            && let Some(entry) = stat.entry(Some(content.into()))
-        {
-            r.entries.insert(p.clone(), entry);
+        } else {
+            contents.insert(p.clone(), content.into());
         }
         r.tree.truth.insert(p, stat);
     }
-    r
+    Replica::of(r.tree, |p, _| contents.get(p).copied())
+}
+
+fn had(lines: &[&str]) -> Manifest {
+    let entries = tree(lines);
+    let entries = entries.entries().map(|(p, e)| (p.clone(), e));
+    Manifest {
+        entries: entries.collect(),
+        ..Manifest::default()
+    }
 }
 
 fn plan_by(strategy: Strategy, base: &[&str], local: &[&str], peer: &[&str]) -> Reconciled {
-    let base = Manifest {
-        entries: tree(base).entries,
-        ..Manifest::default()
-    };
+    let base = had(base);
     let (local, peer) = (tree(local), tree(peer));
     let r = reconcile(&judge_by(strategy, true), &base, &local, &peer);
     let paths: Vec<_> = r.plan.changes.iter().map(|c| &c.path).collect();
@@ -328,10 +329,7 @@ fn a_directory_does_not_give_way_when_something_in_it_is_edited_new_kept_apart_o
 fn an_unreadable_directory_that_was_swept_by_name_only_still_keeps_what_holds_it() {
     let mut peer = tree(&["d/", "d/a=1"]);
     peer.tree.unreadable.insert(path("d/u"));
-    let base = Manifest {
-        entries: tree(&["d/", "d/a=1"]).entries,
-        ..Manifest::default()
-    };
+    let base = had(&["d/", "d/a=1"]);
     let judge = judge_by(Strategy::Newer, true);
     let r = reconcile(&judge, &base, &tree(&["d=new@5"]), &peer);
     assert_eq!(changes(&r), NONE);
@@ -553,10 +551,7 @@ fn an_unreadable_directory_is_never_a_delete_in_either_direction() {
 fn an_unreadable_root_stops_everything() {
     let mut local = Replica::default();
     local.tree.unreadable.insert(RelPath::root());
-    let base = Manifest {
-        entries: tree(&["a=1"]).entries,
-        ..Manifest::default()
-    };
+    let base = had(&["a=1"]);
     let r = reconcile(
         &judge_by(Strategy::Newer, true),
         &base,
@@ -575,10 +570,7 @@ fn an_unreadable_directory_above_the_included_ones_hides_them_and_one_beside_the
     let mut local = Replica::default();
     local.tree.unreadable.insert(path("docs"));
     local.tree.unreadable.insert(path("private"));
-    let base = Manifest {
-        entries: tree(&base).entries,
-        ..Manifest::default()
-    };
+    let base = had(&base);
     let r = reconcile(
         &judge_by(Strategy::Newer, true),
         &base,
@@ -603,10 +595,7 @@ fn an_unreadable_directory_is_named_where_truth_is_known_at_above_or_below_it() 
     ] {
         let mut local = Replica::default();
         local.tree.unreadable.insert(path(unreadable));
-        let base = Manifest {
-            entries: tree(base).entries,
-            ..Manifest::default()
-        };
+        let base = had(base);
         let judge = judge_by(Strategy::Newer, true);
         let r = reconcile(&judge, &base, &local, &tree(peer));
         let all: Vec<_> = r.plan.left.iter().map(|l| &l.path).collect();
@@ -676,11 +665,9 @@ fn a_file_without_known_content_is_neither_deleted_nor_overwritten() {
     }
     // Also when nobody said that it could not be read.
     let mut local = tree(&["a=1"]);
-    local.entries.clear();
-    let base = Manifest {
-        entries: tree(&["a=1"]).entries,
-        ..Manifest::default()
-    };
+    local = Replica::of(local.tree, |_, _| None);
+    local.unread.clear();
+    let base = had(&["a=1"]);
     let r = reconcile(
         &judge_by(Strategy::Newer, true),
         &base,
@@ -802,4 +789,10 @@ fn a_type_change_against_a_delete_inside_is_carried_out() {
     let r = plan(&["d/", "d/a=1"], &["d=f@5"], &["d/"]);
     assert_eq!(changes(&r), ["replace d > peer"]);
     assert_eq!(r.agreed, [(path("d/a"), None)]);
+}
+
+#[test]
+fn a_pipe_in_a_directory_that_wins_by_name_goes_nowhere() {
+    let r = plan_by(Strategy::Local, &[], &["a/", "a/b=1", "a/p|"], &["a=2"]);
+    assert_eq!(changes(&r), ["replace! a > peer", "create a/b > peer"]);
 }

@@ -75,10 +75,8 @@ impl Region {
     /// What is known of the region and of the way to it.
     pub fn base(&self, whole: &Manifest) -> Manifest {
         let of_it = whole.entries.iter().filter(|(p, _)| self.covers(p));
-        let above = self
-            .above
-            .iter()
-            .filter_map(|p| whole.entries.get_key_value(p));
+        let on_the_way = |p| Some((p, whole.entries.get(p)?));
+        let above = self.above.iter().filter_map(on_the_way);
         let entries = of_it.chain(above).map(|(p, e)| (p.clone(), e.clone()));
         Manifest {
             entries: entries.collect(),

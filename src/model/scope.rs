@@ -99,7 +99,7 @@ fn part_wide(scope: &mut Scope, plan: &TruthPlan, local: &Replica, peer: &Replic
         .collect();
     let one_sided = |dir: &[u8]| {
         let dir = RelPath::new(dir);
-        dir.is_some_and(|d| local.entries.contains_key(&d) != peer.entries.contains_key(&d))
+        dir.is_some_and(|d| local.has(&d) != peer.has(&d))
     };
     let mut wide: HashSet<Vec<u8>> = HashSet::new();
     if !modes.is_empty() {
@@ -143,7 +143,7 @@ fn foreign_below(
     let tree = &source.tree;
     let apart = within(tree.apart.range(dir.clone()..).map(|(p, _)| p), dir);
     let unknown = within(tree.unreadable.range(dir.clone()..), dir);
-    let staying = within(tree.truth.range(dir.clone()..).map(|(p, _)| p), dir).filter(|p| !goes(p));
+    let staying = within(tree.truth.from(dir).map(|(p, _)| p), dir).filter(|p| !goes(p));
     let all: BTreeSet<&RelPath> = apart.chain(unknown).chain(staying).collect();
     let topmost = |p: &&&RelPath| {
         let mut above = p.ancestors().filter_map(RelPath::new);
@@ -190,19 +190,18 @@ mod tests {
             let p = path(p.trim_end_matches('/'));
             let what = if dir { What::Dir } else { What::File };
             r.tree.truth.insert(
-                p.clone(),
+                p,
                 Stat {
                     what,
                     size: 1,
                     mtime_ns: 0,
                     ctime_ns: 0,
                     ino: 1,
-                    mode: 0o755,
+                    mode: if dir { 0o755 } else { 0o644 },
                 },
             );
-            r.entries.insert(p, entry(dir));
         }
-        r
+        Replica::of(r.tree, |_, _| Some("h".into()))
     }
 
     fn entry(dir: bool) -> Entry {
@@ -221,13 +220,12 @@ mod tests {
     fn create(r: &Replica, to: Side) -> TruthPlan {
         TruthPlan {
             changes: r
-                .entries
-                .iter()
+                .entries()
                 .map(|(p, e)| Change {
                     path: p.clone(),
                     kind: Kind::Create,
                     to,
-                    source: Some(e.clone()),
+                    source: Some(e),
                     target: None,
                     conflict: None,
                     moved: false,
@@ -311,7 +309,10 @@ mod tests {
     fn what_is_left_unreadable_or_special_inside_a_whole_item_is_ignored() {
         // `f` becomes a directory on the peer; in it a file that is left, a pipe, an unreadable directory, state.
         let mut local = replica(&["f/", "f/a", "f/left", "f/p", "f/u/"]);
-        local.tree.truth.get_mut(&path("f/p")).unwrap().what = What::Other;
+        let mut pipe = local.tree.truth[&path("f/p")].clone();
+        pipe.what = What::Other;
+        local.tree.truth.insert(path("f/p"), pipe);
+        local = Replica::of(local.tree, |_, _| Some("h".into()));
         local.tree.unreadable.insert(path("f/u"));
         local.tree.unreadable.insert(path("f/v"));
         for (p, is_dir) in [("f/c", true), ("f/c/x", false), ("f/x_state.json", false)] {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::{ContentHash, Entry, File};
 use super::path::RelPath;
 use super::rules::{Rules, Verdict};
+use super::sorted::Sorted;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
@@ -30,7 +31,7 @@ pub struct Stat {
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     /// Truth, by path.
-    pub truth: BTreeMap<RelPath, Stat>,
+    pub truth: Sorted<Stat>,
     /// Present but never crossing: state, excluded, pulled logs, marker. Directories stand for what they hold.
     pub apart: BTreeMap<RelPath, (Verdict, bool)>,
     /// Directories that could not be read: everything below them is unknown.
@@ -41,36 +42,34 @@ pub struct Tree {
 
 impl Tree {
     /// Sorts swept facts, which come in the order of their paths, by the rules.
-    pub fn sort(
-        stats: impl IntoIterator<Item = (RelPath, Stat)>,
-        unreadable: Vec<RelPath>,
-        rules: &Rules,
-    ) -> Self {
+    pub fn sort(mut stats: Vec<(RelPath, Stat)>, unreadable: Vec<RelPath>, rules: &Rules) -> Self {
         let mut tree = Tree::default();
-        let stats = stats.into_iter();
-        // In order, so that the maps are built in one go.
-        let (mut truth, mut apart) = (Vec::with_capacity(stats.size_hint().0), Vec::new());
-        for (path, stat) in stats {
+        let mut apart = Vec::new();
+        // What is truth stays where it is: a second list of a large tree would not be small.
+        stats.retain(|(path, stat)| {
             if path.is_root() {
-                continue;
+                return false;
             }
             if is_engine_temp(path.name()) {
-                tree.litter.push(path);
-                continue;
+                tree.litter.push(path.clone());
+                return false;
             }
             if path.ancestors().any(|a| {
                 let cut = a.iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1);
                 is_engine_temp(&a[cut..])
             }) {
-                continue;
+                return false;
             }
             let is_dir = stat.what == What::Dir;
-            match rules.verdict(&path, is_dir) {
-                Verdict::Truth(_) => truth.push((path, stat)),
-                verdict => apart.push((path, (verdict, is_dir))),
+            match rules.verdict(path, is_dir) {
+                Verdict::Truth(_) => true,
+                verdict => {
+                    apart.push((path.clone(), (verdict, is_dir)));
+                    false
+                }
             }
-        }
-        tree.truth = truth.into_iter().collect();
+        });
+        tree.truth = Sorted::in_order(stats);
         tree.apart = apart.into_iter().collect();
         for dir in unreadable {
             if dir.is_root() || may_hold_truth(&rules.verdict(&dir, true)) {
@@ -178,6 +177,7 @@ mod tests {
             (path(&format!("d/{temp}/x")), stat(What::File)),
             (path("d/.unison.unison.tmp"), stat(What::File)),
         ]);
+        let stats = stats.into_iter().collect();
         let tree = Tree::sort(stats, vec![RelPath::root()], &Rules::default());
         assert_eq!(tree.litter, [path(&format!("d/{temp}"))]);
         assert_eq!(tree.truth.len(), 2);

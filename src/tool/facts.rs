@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::model::entry::ContentHash;
 use crate::model::number::{octal, signed, unsigned};
 use crate::model::path::RelPath;
+use crate::model::sorted::Sorted;
 use crate::model::thread::joined;
 use crate::model::tree::{Stat, What};
 use crate::tool::remote::find;
@@ -22,6 +23,15 @@ pub struct Facts {
 
 /// Parses the part of a reply from `<nonce> SWEEP style` on. `None` when it is cut or garbled.
 pub fn parse_sweep(body: &[u8], nonce: &str) -> Option<Facts> {
+    parse_sweep_beside(body, nonce, &Sorted::<()>::default())
+}
+
+/// The same; paths that are held already are shared with those who hold them.
+pub fn parse_sweep_beside<V: Send + Sync>(
+    body: &[u8],
+    nonce: &str,
+    beside: &Sorted<V>,
+) -> Option<Facts> {
     let head = format!("{nonce} SWEEP ");
     let start = find(body, head.as_bytes())? + head.len();
     let rest = &body[start..];
@@ -32,7 +42,7 @@ pub fn parse_sweep(body: &[u8], nonce: &str) -> Option<Facts> {
     let stop = find(rest, mark.as_bytes())?;
     let mut facts = Facts::default();
     match style {
-        b"gnu" => gnu(&rest[..stop], &mut facts)?,
+        b"gnu" => gnu(&rest[..stop], beside, &mut facts)?,
         b"bsd" => bsd(&rest[..stop], nonce, &mut facts)?,
         _ => return None,
     }
@@ -58,79 +68,144 @@ pub fn complete_list<'a>(sweep: &'a [u8], nonce: &str) -> Option<&'a [u8]> {
 }
 
 fn below(name: &[u8]) -> Option<RelPath> {
-    if name == b"." {
-        return Some(RelPath::root());
-    }
-    RelPath::new(name.strip_prefix(b"./")?)
+    RelPath::new(inner(name)?)
 }
 
-fn gnu(bytes: &[u8], facts: &mut Facts) -> Option<()> {
+fn inner(name: &[u8]) -> Option<&[u8]> {
+    match name {
+        b"." => Some(b""),
+        name => name.strip_prefix(b"./"),
+    }
+}
+
+/// One record of a GNU list. By their names they are sorted before anything is made of them, since they are small.
+#[derive(Clone, Copy)]
+struct Record<'a> {
+    whole: &'a [u8],
+    name: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    fn parent(&self) -> Option<&'a [u8]> {
+        let cut = self.name.iter().rposition(|b| *b == b'/')?;
+        Some(&self.name[..cut])
+    }
+
+    fn stat(&self) -> Option<Stat> {
+        let mut f = self.whole.split(|b| *b == 0);
+        let kind = f.next()?;
+        let (size, mtime_ns, ctime_ns) = (
+            unsigned(f.next()?)?,
+            seconds(f.next()?)?,
+            seconds(f.next()?)?,
+        );
+        let (ino, mode) = (unsigned(f.next()?)?, octal(f.next()?)? & 0o777);
+        let what = match kind {
+            b"f" => What::File,
+            b"d" => What::Dir,
+            b"l" => What::Link(f.nth(1)?.to_vec()),
+            _ => What::Other,
+        };
+        Some(Stat {
+            what,
+            size,
+            mtime_ns,
+            ctime_ns,
+            ino,
+            mode,
+        })
+    }
+}
+
+fn gnu<V: Send + Sync>(bytes: &[u8], beside: &Sorted<V>, facts: &mut Facts) -> Option<()> {
     if bytes.is_empty() {
         return Some(());
     }
-    // The frame's own NUL took the place of the last one.
-    let fields: Vec<&[u8]> = bytes
-        .strip_suffix(b"\0")
-        .unwrap_or(bytes)
-        .split(|b| *b == 0)
-        .collect();
-    if !fields.len().is_multiple_of(8) {
-        return None;
-    }
-    let records = fields.as_chunks::<8>().0;
+    let mut records = records(bytes)?;
+    let half = records.len() / 2;
     if records.len() < MANY {
-        facts.stats = sorted(records)?;
-        return Some(());
+        by_name(&mut records);
+    } else {
+        let (some, others) = records.split_at_mut(half);
+        std::thread::scope(|s| {
+            s.spawn(|| by_name(others));
+            by_name(some);
+        });
+        records.sort_by(|a, b| a.name.cmp(b.name));
     }
-    let (some, others) = records.split_at(records.len() / 2);
-    let (some, others) = std::thread::scope(|s| {
-        let others = s.spawn(|| sorted(others));
-        (sorted(some), joined(others))
-    });
+    records.dedup_by(|a, b| a.name == b.name);
+    let (some, others) = records.split_at(half.min(records.len()));
+    let (some, others) = if records.len() < MANY {
+        (read(some, beside), read(others, beside))
+    } else {
+        std::thread::scope(|s| {
+            let others = s.spawn(|| read(others, beside));
+            (read(some, beside), joined(others))
+        })
+    };
     facts.stats = some?;
-    facts.stats.extend(others?);
-    in_order(&mut facts.stats);
+    facts.stats.append(&mut others?);
     Some(())
 }
 
 /// From here on two threads read a list.
 const MANY: usize = 4000;
 
+fn records(bytes: &[u8]) -> Option<Vec<Record<'_>>> {
+    // The frame's own NUL took the place of the last one.
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    let mut ends = memchr::memchr_iter(0, bytes).chain([bytes.len()]);
+    let mut out = Vec::new();
+    let mut start = 0;
+    while let Some(first) = ends.next() {
+        let mut end = [first; 8];
+        for end in &mut end[1..] {
+            *end = ends.next()?;
+        }
+        out.push(Record {
+            whole: &bytes[start..end[7]],
+            name: &bytes[end[5] + 1..end[6]],
+        });
+        start = end[7] + 1;
+    }
+    Some(out)
+}
+
 /// What lies in one directory comes together: sorted by itself, and then by whose first comes first, all of it is nearly in order, of
 /// which the sort behind it makes use.
-fn sorted(records: &[[&[u8]; 8]]) -> Option<Vec<(RelPath, Stat)>> {
-    let mut runs: Vec<Vec<(RelPath, Stat)>> = Vec::new();
-    let mut dir: Option<&[u8]> = None;
-    for f in records {
-        let what = match f[0] {
-            b"f" => What::File,
-            b"d" => What::Dir,
-            b"l" => What::Link(f[7].to_vec()),
-            _ => What::Other,
-        };
-        let path = below(f[6])?;
-        let stat = Stat {
-            what,
-            size: unsigned(f[1])?,
-            mtime_ns: seconds(f[2])?,
-            ctime_ns: seconds(f[3])?,
-            ino: unsigned(f[4])?,
-            mode: octal(f[5])? & 0o777,
-        };
-        let parent = f[6].iter().rposition(|b| *b == b'/').map(|i| &f[6][..i]);
-        match runs.last_mut().filter(|_| parent == dir) {
-            Some(run) => run.push((path, stat)),
-            None => runs.push(vec![(path, stat)]),
-        }
-        dir = parent;
-    }
+fn by_name(records: &mut [Record]) {
+    let mut runs: Vec<&mut [Record]> = records
+        .chunk_by_mut(|a, b| a.parent() == b.parent())
+        .collect();
     for run in &mut runs {
-        run.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        run.sort_unstable_by(|a, b| a.name.cmp(b.name));
     }
-    runs.sort_unstable_by(|a, b| a[0].0.cmp(&b[0].0));
-    let mut all: Vec<_> = runs.into_iter().flatten().collect();
-    in_order(&mut all);
-    Some(all)
+    runs.sort_unstable_by(|a, b| a[0].name.cmp(b[0].name));
+    let all: Vec<Record> = runs
+        .into_iter()
+        .flat_map(|run| run.iter().copied())
+        .collect();
+    records.copy_from_slice(&all);
+    records.sort_by(|a, b| a.name.cmp(b.name));
+}
+
+/// Makes facts of records that are in order. A path that lies `beside` is shared with what does.
+fn read<V>(records: &[Record], beside: &Sorted<V>) -> Option<Vec<(RelPath, Stat)>> {
+    let mut out = Vec::with_capacity(records.len());
+    let Some(first) = records.first() else {
+        return Some(out);
+    };
+    let mut held = beside.from(&below(first.name)?).map(|(p, _)| p).peekable();
+    for record in records {
+        let name = inner(record.name)?;
+        while held.next_if(|p| p.as_bytes() < name).is_some() {}
+        let path = match held.next_if(|p| p.as_bytes() == name) {
+            Some(path) => path.clone(),
+            None => RelPath::new(name)?,
+        };
+        out.push((path, record.stat()?));
+    }
+    Some(out)
 }
 
 /// Sorted, each path once.

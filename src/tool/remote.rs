@@ -94,12 +94,26 @@ pub fn escaped(name: &[u8]) -> String {
 /// The part of a reply between `<nonce> BEGIN` and `<nonce> END`; `None` when it is not whole.
 /// What a talkative login shell printed before is returned too.
 pub fn framed<'a>(bytes: &'a [u8], nonce: &str) -> Option<(&'a [u8], &'a [u8])> {
-    let begin = format!("\n{nonce} BEGIN\n");
+    let begin = begin(nonce);
     let end = format!("{nonce} END\n");
     let start = find(bytes, begin.as_bytes())?;
     let body = &bytes[start + begin.len()..];
     let stop = find(body, end.as_bytes())?;
     Some((&bytes[..start], &body[..stop]))
+}
+
+/// The same of bytes that are the caller's: what is long stays where it is.
+pub fn unframed(mut bytes: Vec<u8>, nonce: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (noise, body) = framed(&bytes, nonce)?;
+    let (noise, length) = (noise.to_vec(), body.len());
+    let start = noise.len() + begin(nonce).len();
+    bytes.truncate(start + length);
+    bytes.drain(..start);
+    Some((noise, bytes))
+}
+
+fn begin(nonce: &str) -> String {
+    format!("\n{nonce} BEGIN\n")
 }
 
 /// First place of `needle` in `hay`.

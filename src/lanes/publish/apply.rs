@@ -20,6 +20,7 @@ use crate::model::path::RelPath;
 use crate::model::plan::{Kind, Side};
 use crate::model::policy::{Layout, Policy, Publish};
 use crate::model::publish_plan::{PublishPlan, same};
+use crate::model::sorted::Sorted;
 use crate::model::tree::{Stat, What};
 use crate::model::walk::Walk;
 use crate::tool::{facts, publish_scripts as scripts, remote, rsync_push};
@@ -257,7 +258,7 @@ impl Job<'_> {
     }
 
     /// Puts things in place. What is answered: the facts of the whole tree afterwards, or of what few changes touched.
-    fn commit(&self, on: &Opened, plan: &PublishPlan) -> Result<BTreeMap<RelPath, Stat>, Broke> {
+    fn commit(&self, on: &Opened, plan: &PublishPlan) -> Result<Sorted<Stat>, Broke> {
         let few = is_few(on, plan);
         let mut data = format!("{}\n{}\n", self.commit, flag(few)).into_bytes();
         data.extend(self.order(on, plan));
@@ -265,11 +266,12 @@ impl Job<'_> {
         if few {
             let touched: Vec<RelPath> = plan.steps.iter().map(|s| s.path.clone()).collect();
             let root = on.root.as_deref().unwrap_or_default();
-            return Ok(content::look(&on.link, root, &on.style, false, &touched)?);
+            let found = content::look(&on.link, root, &on.style, false, &touched)?;
+            return Ok(found.into_iter().collect());
         }
-        let swept = facts::parse_sweep(&body, &nonce)
+        let swept = facts::parse_sweep_beside(&body, &nonce, &self.export.want)
             .ok_or_else(|| broke("the list of files after the transfer was cut", true))?;
-        Ok(swept.stats.into_iter().collect())
+        Ok(Sorted::in_order(swept.stats))
     }
 
     /// Looks at every published path where it lies now (after few changes: at those they touched, the others were looked at a moment
@@ -278,14 +280,14 @@ impl Job<'_> {
         &self,
         on: &Opened,
         plan: &PublishPlan,
-        after: &BTreeMap<RelPath, Stat>,
+        after: &Sorted<Stat>,
         index: &mut Index,
     ) -> Result<(), Broke> {
         let few = is_few(on, plan);
-        let touched = plan.steps.iter().filter_map(|s| {
-            let (path, wanted) = self.export.want.get_key_value(&s.path)?;
-            Some((path, wanted))
-        });
+        let touched = plan
+            .steps
+            .iter()
+            .filter_map(|s| Some((&s.path, self.export.want.get(&s.path)?)));
         let to_prove: Vec<(&RelPath, &Entry)> = match few {
             true => touched.collect::<BTreeMap<_, _>>().into_iter().collect(),
             false => self.export.want.iter().collect(),
@@ -331,9 +333,13 @@ impl Job<'_> {
                 index.remember(Side::Peer, path, now, *hash, on.swept_at.min(looked));
             }
         }
-        let changed: BTreeSet<&RelPath> = plan.steps.iter().map(|s| &s.path).collect();
-        let may_be_gone = |p: &RelPath| !few || changed.contains(p);
-        index.retain(Side::Peer, |p| after.contains_key(p) || !may_be_gone(p));
+        if few {
+            let gone = plan.steps.iter().map(|s| &s.path);
+            gone.filter(|p| !after.contains_key(p))
+                .for_each(|p| index.forget(Side::Peer, p));
+        } else {
+            index.keep(Side::Peer, None, after.keys());
+        }
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Invariant: nothing is changed anywhere, neither on a target nor in the checkout.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::host::link::LinkError;
@@ -19,6 +18,7 @@ use crate::model::policy::{Policy, Publish, Target};
 use crate::model::progress::Progress;
 use crate::model::publish_plan::same;
 use crate::model::record::{Lane, LeftDoc, Outcome, PublishLane};
+use crate::model::sorted::Sorted;
 use crate::model::text::count;
 
 /// Looks at every target at the same time. `full`: every file is read again; otherwise only those whose facts have changed.
@@ -182,7 +182,7 @@ impl About<'_> {
     }
 
     /// What the commit that a target names should look like.
-    fn expected<'b>(&'b self, on: &'b Opened, rev: &str) -> Option<&'b BTreeMap<RelPath, Entry>> {
+    fn expected<'b>(&'b self, on: &'b Opened, rev: &str) -> Option<&'b Sorted<Entry>> {
         if rev == self.source.commit {
             return Some(&self.export.want);
         }
@@ -191,10 +191,7 @@ impl About<'_> {
     }
 }
 
-fn differences(
-    expected: &BTreeMap<RelPath, Entry>,
-    have: &BTreeMap<RelPath, Entry>,
-) -> Vec<LeftDoc> {
+fn differences(expected: &Sorted<Entry>, have: &Sorted<Entry>) -> Vec<LeftDoc> {
     let why = |path: &RelPath, wanted: &Entry| match have.get(path) {
         None => Some("missing"),
         Some(found) if same(found, wanted) => None,

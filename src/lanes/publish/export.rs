@@ -18,6 +18,7 @@ use crate::model::path::RelPath;
 use crate::model::policy::{Policy, Publish, always_excluded};
 use crate::model::record::Outcome;
 use crate::model::rules::Verdict;
+use crate::model::sorted::Sorted;
 use crate::tool::git::{self, Item, ItemKind};
 
 /// Exports that are kept for the next run.
@@ -28,7 +29,7 @@ const CHUNK_ITEMS: usize = 1000;
 
 pub struct Export {
     pub dir: PathBuf,
-    pub want: BTreeMap<RelPath, Entry>,
+    pub want: Sorted<Entry>,
     /// Names it among exports: the commit's tree under these rules.
     pub key: String,
     pub findings: Vec<Finding>,
@@ -144,7 +145,7 @@ fn run(
     }
 }
 
-type Sorted<'a> = (Vec<&'a Item>, Option<Vec<u8>>);
+type Sifted<'a> = (Vec<&'a Item>, Option<Vec<u8>>);
 
 fn sort<'a>(
     policy: &Policy,
@@ -153,7 +154,7 @@ fn sort<'a>(
     items: &'a [Item],
     scratch: &Path,
     findings: &mut Vec<Finding>,
-) -> Result<Sorted<'a>, Stop> {
+) -> Result<Sifted<'a>, Stop> {
     let mut wanted = Vec::new();
     let mut scan_rules = None;
     let mut modules = Vec::new();
@@ -211,7 +212,7 @@ fn write(
     wanted: &[&Item],
     stage: &Path,
     scratch: &Path,
-) -> Result<BTreeMap<RelPath, Entry>, Stop> {
+) -> Result<Sorted<Entry>, Stop> {
     let fail = |e: std::io::Error| {
         Stop::failed(
             format!("the commit cannot be laid out: {e}"),
@@ -274,7 +275,7 @@ fn write(
             want.insert(item.path.clone(), entry);
         }
     }
-    Ok(want)
+    Ok(want.into_iter().collect())
 }
 
 /// What the export before this one holds: most of a commit is what was there before it.
@@ -282,7 +283,7 @@ fn write(
 struct Known {
     dir: PathBuf,
     objects: HashMap<RelPath, String>,
-    entries: BTreeMap<RelPath, Entry>,
+    entries: Sorted<Entry>,
 }
 
 impl Known {
@@ -328,7 +329,7 @@ impl Known {
 }
 
 /// What another export holds, if it is still there.
-pub fn listed(export: &Export, key: &str) -> Option<BTreeMap<RelPath, Entry>> {
+pub fn listed(export: &Export, key: &str) -> Option<Sorted<Entry>> {
     let list = export.dir.with_file_name(format!("{key}.list"));
     Some(Manifest::parse(&lay::read(&list).ok()?)?.entries)
 }
@@ -372,7 +373,7 @@ pub fn discard(export: &Export) {
 }
 
 /// Pointers of git-lfs are small texts: told, because the files they stand for do not travel.
-fn pointers(want: &BTreeMap<RelPath, Entry>, dir: &Path, findings: &mut Vec<Finding>) {
+fn pointers(want: &Sorted<Entry>, dir: &Path, findings: &mut Vec<Finding>) {
     let small = want
         .iter()
         .filter(|(_, e)| matches!(e, Entry::File(f) if (100..200).contains(&f.size)));
@@ -396,7 +397,7 @@ fn pointers(want: &BTreeMap<RelPath, Entry>, dir: &Path, findings: &mut Vec<Find
 pub fn subset(export: &Export, paths: &[&RelPath], into: &Path) -> std::io::Result<()> {
     lay::make_dir(into)?;
     for path in paths {
-        match export.want.get(*path) {
+        match export.want.get(path) {
             Some(Entry::Link { target, .. }) => lay::lay_link(into, path, target)?,
             Some(_) => lay::lay_again(&export.dir, into, path)?,
             None => {}

@@ -20,6 +20,7 @@ use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
 use crate::model::policy::{Layout, Policy, Publish, Target};
+use crate::model::sorted::Sorted;
 use crate::model::tree::{Stat, What};
 use crate::model::walk::Walk;
 use crate::tool::{facts, publish_scripts as scripts, remote};
@@ -68,7 +69,7 @@ pub struct Told {
     /// What was published last, with the digest of its bytes as they lie there.
     pub base: Option<(Manifest, Vec<u8>)>,
     pub pending: Vec<Manifest>,
-    pub stats: BTreeMap<RelPath, Stat>,
+    pub stats: Sorted<Stat>,
     pub unreadable: Vec<RelPath>,
     pub swept_at: i128,
 }
@@ -76,7 +77,7 @@ pub struct Told {
 /// What a target holds, by content.
 #[derive(Default)]
 pub struct Held {
-    pub have: BTreeMap<RelPath, Entry>,
+    pub have: Sorted<Entry>,
     pub odd: BTreeSet<RelPath>,
 }
 
@@ -214,7 +215,7 @@ impl Told {
                 .into_iter()
                 .filter_map(Manifest::parse)
                 .collect(),
-            stats: swept.stats.into_iter().collect(),
+            stats: Sorted::in_order(swept.stats),
             unreadable: swept.unreadable,
             swept_at: remote::value(head, "swept")
                 .and_then(|v| facts::seconds(v.as_bytes()))
@@ -278,9 +279,8 @@ impl Opened {
                 _ => have.extend(stat.entry(hash).map(|e| (path.clone(), e))),
             }
         }
-        // In order already, so that the map is built in one go.
         let mut held = Held {
-            have: have.into_iter().collect(),
+            have: Sorted::in_order(have),
             odd,
         };
         if let (Some(tree), false) = (self.tree(), unknown.is_empty()) {
@@ -290,7 +290,9 @@ impl Opened {
                 match hashes.get(&path).copied() {
                     Some(hash) => {
                         index.remember(Side::Peer, &path, stat, hash, self.swept_at);
-                        held.have.extend(stat.entry(Some(hash)).map(|e| (path, e)));
+                        if let Some(entry) = stat.entry(Some(hash)) {
+                            held.have.insert(path, entry);
+                        }
                     }
                     None => {
                         held.odd.insert(path);
@@ -304,8 +306,7 @@ impl Opened {
 
 /// What this machine remembers of a target's content.
 pub fn index(policy: &Policy, target: &Target) -> Index {
-    lay::read(&memory(policy, target).join("index"))
-        .map_or_else(|_| Index::begun(0), |b| Index::parse(&b))
+    lay::read(&memory(policy, target).join("index")).map_or_else(|_| Index::begun(0), Index::parse)
 }
 
 pub fn remember(policy: &Policy, target: &Target, index: &Index, list: Option<&[u8]>) {
@@ -315,7 +316,8 @@ pub fn remember(policy: &Policy, target: &Target, index: &Index, list: Option<&[
         return;
     }
     if index.is_news {
-        let _ = files::write_atomic(&dir.join("index"), &index.to_bytes(), files::Sync::Later);
+        let to = dir.join("index");
+        let _ = files::write_parts(&to, files::Sync::Later, |out| index.write(out));
     }
     if let Some(list) = list {
         let _ = files::write_atomic(&dir.join("list"), list, files::Sync::Later);

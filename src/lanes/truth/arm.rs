@@ -77,7 +77,7 @@ fn snapshot(p: &Proposal, request: &Request, plan: &TruthPlan, writer: Option<&s
     let now = time::rfc3339(clock::now());
     let mut snapshot = Snapshot::of(request.run, &now, names, plan);
     snapshot.before.clone_from(&p.base.generation);
-    snapshot.files = [&p.local, &p.peer].map(|r| r.entries.len());
+    snapshot.files = [&p.local, &p.peer].map(|r| r.entries().count());
     snapshot.writer = writer.map(str::to_owned);
     let mut bytes = serde_json::to_vec(&snapshot).unwrap_or_default();
     bytes.push(b'\n');

@@ -335,10 +335,10 @@ pub fn roll_forward(
     let mut next = base.clone();
     let mut delivered = 0;
     for (path, becomes) in &dead.changes {
-        let shows = |r: &Replica| match (becomes, r.entries.get(path)) {
+        let shows = |r: &Replica| match (becomes, r.entry(path)) {
             // A touch or a chmod that has not arrived must not be taken for one on the other side.
             (Some(e), Some(now)) => {
-                e.same_content(now) && e.engine_sees_same_time(now) && e.mode() == now.mode()
+                e.same_content(&now) && e.engine_sees_same_time(&now) && e.mode() == now.mode()
             }
             (None, None) => !r.tree.is_unknown(path) && !r.unread.contains(path),
             _ => false,
@@ -356,10 +356,9 @@ pub fn roll_forward(
                 if let Some(a) = RelPath::new(a)
                     && !next.entries.contains_key(&a)
                     && becomes.is_some()
-                    && let Some(e @ Entry::Dir { .. }) =
-                        local.entries.get(&a).or(peer.entries.get(&a))
+                    && let Some(e @ Entry::Dir { .. }) = local.entry(&a).or_else(|| peer.entry(&a))
                 {
-                    next.entries.insert(a, e.clone());
+                    next.entries.insert(a, e);
                 }
             }
         }
@@ -401,6 +400,7 @@ pub fn recover(
 mod tests {
     use super::*;
     use crate::model::entry::File;
+    use crate::model::tree::{Stat, Tree, What};
 
     fn file(mode: u32, seconds: i128) -> Entry {
         Entry::File(File {
@@ -505,9 +505,20 @@ mod tests {
     #[test]
     fn a_touch_or_chmod_that_did_not_arrive_does_not_count_as_delivered() {
         let path = RelPath::new(b"a".as_slice()).unwrap();
-        let side = |entry: &Entry| Replica {
-            entries: [(path.clone(), entry.clone())].into(),
-            ..Replica::default()
+        let side = |entry: &Entry| {
+            let stat = Stat {
+                what: What::File,
+                size: entry.bytes(),
+                mtime_ns: entry.mtime_ns().unwrap(),
+                ctime_ns: 0,
+                ino: 1,
+                mode: entry.mode().unwrap(),
+            };
+            let tree = Tree {
+                truth: [(path.clone(), stat)].into(),
+                ..Tree::default()
+            };
+            Replica::of(tree, |_, _| Some("h".into()))
         };
         let base = Manifest {
             entries: [(path.clone(), file(0o644, 10))].into(),

@@ -12,7 +12,6 @@ use crate::model::reconcile::Replica;
 use crate::model::region::Region;
 use crate::model::thread::joined;
 use crate::model::tree::{Stat, Tree, What};
-use crate::model::walk::Walk;
 use crate::tool::{facts, remote};
 
 /// Builds both replicas with content, hashing on both hosts at once whatever the index does not know. Outside a region, what it knows
@@ -46,9 +45,7 @@ pub fn replicas(
         (Side::Local, local, &local_tree, &near),
         (Side::Peer, peer, &peer_tree, &far),
     ] {
-        let mut there = Walk::of(&tree.truth);
-        let is_outside = |p: &RelPath| region.is_some_and(|r| !r.covers(p));
-        index.retain(side, |p| is_outside(p) || there.at(p).is_some());
+        index.keep(side, region, tree.truth.keys());
         for (path, hash) in fresh {
             if let Some(stat) = tree.truth.get(path) {
                 index.remember(side, path, stat, *hash, host.said.swept_at);
@@ -88,24 +85,12 @@ fn replica(
     fresh: &BTreeMap<RelPath, ContentHash>,
     index: &Index,
 ) -> Replica {
-    let mut out = Replica::default();
-    let mut entries = Vec::with_capacity(tree.truth.len());
     let mut known = index.walk(side);
-    for (path, stat) in &tree.truth {
-        // What is too young to be remembered is still known now.
-        let hash = fresh.get(path).copied().or_else(|| known.hash(path, stat));
-        match stat.entry(hash) {
-            Some(entry) => entries.push((path.clone(), entry)),
-            None if stat.what == What::File => {
-                out.unread.insert(path.clone());
-            }
-            None => {}
-        }
-    }
-    // In order already, so that the map is built in one go.
-    out.entries = entries.into_iter().collect();
-    out.tree = tree;
-    out
+    // What is too young to be remembered is still known now.
+    Replica::of(tree, |path, stat| {
+        let fresh = fresh.get(path).copied();
+        fresh.or_else(|| known.hash(path, stat))
+    })
 }
 
 /// Hashes of named files; a file that cannot be read is missing from the answer.

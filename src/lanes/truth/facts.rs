@@ -126,7 +126,7 @@ fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
     let mut unchanged = 0;
     let mut gone: Vec<ContentHash> = Vec::new();
     let mut apart = Walk::of(&replica.tree.apart);
-    let mut entries = Walk::of(&replica.entries);
+    let mut entries = replica.walk();
     for (path, entry) in &base.entries {
         let Entry::File(was) = entry else { continue };
         // What the rules no longer call truth, or cannot be read, says nothing about a change.
@@ -139,7 +139,7 @@ fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
         before += 1;
         match entries.at(path) {
             // Times that never travel may differ between the sides for good: that is no change.
-            Some(now) if entry.same_content(now) && entry.engine_sees_same_time(now) => {
+            Some(now) if entry.same_content(&now) && entry.engine_sees_same_time(&now) => {
                 unchanged += 1;
             }
             None => gone.push(was.hash),
@@ -156,9 +156,8 @@ fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
             })
             .collect();
         let new: HashSet<ContentHash> = replica
-            .entries
-            .iter()
-            .filter(|(p, _)| !base.entries.contains_key(*p))
+            .entries()
+            .filter(|(p, _)| !base.entries.contains_key(p))
             .filter_map(|(_, e)| match e {
                 Entry::File(f) if old.contains(&f.hash) => Some(f.hash),
                 _ => None,

@@ -20,8 +20,8 @@ use crate::model::path::RelPath;
 use crate::model::policy::{Peer, Policy, Site};
 use crate::model::region::Region;
 use crate::model::rules::Rules;
-use crate::model::thread::joined;
-use crate::model::tree::Tree;
+use crate::model::sorted::Sorted;
+use crate::model::tree::{Stat, Tree};
 use crate::tool::{facts, remote};
 
 /// One host, as its agent described it.
@@ -276,7 +276,7 @@ fn both(
         if let Ok(host) = &mut near
             && need.sees(host.sweep_digest.as_deref())
             // While the peer is not there yet; what is wrong with it is said when both are sorted.
-            && sort_tree(host, &policy.truth.rules).is_ok()
+            && sort_tree(host, &Sorted::default(), &policy.truth.rules).is_ok()
             && let Some(work) = need.meanwhile
         {
             work(host);
@@ -373,8 +373,10 @@ fn open_host(
         });
     }
     let swept_from = remote::find(&body, format!("{} SWEEP ", agent.nonce()).as_bytes());
-    let told = body.split_off(swept_from.unwrap_or(body.len()));
-    let mut said = parse_said(&body);
+    // The long part stays where it is.
+    let head: Vec<u8> = body.drain(..swept_from.unwrap_or(body.len())).collect();
+    let told = body;
+    let mut said = parse_said(&head);
     said.program.clone_from(&asked.unison);
     let list = match (is_here, &said.root) {
         (true, Some(root)) => List::Seen(see(root, &said, (paths, above), &prunes)),
@@ -421,25 +423,21 @@ fn see(
     sweep(Path::new(root), inode, &includes, above, prunes).ok()
 }
 
-/// Reads the lists of both hosts into trees, at the same time.
+/// Reads the lists of both hosts into trees.
 pub fn sort_trees(pair: &mut Pair, policy: &Policy) -> Result<(), OpenError> {
     let rules = &policy.truth.rules;
-    let (local, peer) = (&mut pair.local, &mut pair.peer);
-    std::thread::scope(|s| {
-        let far = s.spawn(|| sort_tree(peer, rules));
-        let near = sort_tree(local, rules);
-        joined(far).and(near)
-    })
+    // The first is mostly sorted by now, and the second shares its paths.
+    let near = sort_tree(&mut pair.local, &Sorted::default(), rules);
+    sort_tree(&mut pair.peer, &pair.local.tree.truth, rules).and(near)
 }
 
-fn sort_tree(host: &mut Host, rules: &Rules) -> Result<(), OpenError> {
+fn sort_tree(host: &mut Host, beside: &Sorted<Stat>, rules: &Rules) -> Result<(), OpenError> {
     if host.said.root.is_none() || host.is_sorted {
         return Ok(());
     }
     let found = match std::mem::replace(&mut host.list, List::Seen(None)) {
-        List::Told(told) => {
-            facts::parse_sweep(&told, host.agent.nonce()).map(|told| (told.stats, told.unreadable))
-        }
+        List::Told(told) => facts::parse_sweep_beside(&told, host.agent.nonce(), beside)
+            .map(|told| (told.stats, told.unreadable)),
         List::Seen(seen) => seen.map(|seen| (seen.stats, seen.unreadable)),
     };
     match found {

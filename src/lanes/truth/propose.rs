@@ -175,6 +175,7 @@ fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, 
     }
     progress.phase("reading what changed", None);
     hosts::sort_trees(&mut pair, policy)?;
+    base.manifest.entries.share(&pair.local.tree.truth);
     let is_bounded =
         |r: &Region| [&pair.local, &pair.peer].map(|h| r.is_bounded(&h.tree)) == [true; 2];
     if region.is_some_and(|r| !is_bounded(r)) {
@@ -353,7 +354,7 @@ fn index_path(pair: &Pair) -> PathBuf {
 }
 
 fn load_index(path: &Path, request: &Request) -> Index {
-    let index = Index::parse(&files::read_bounded(path, 1 << 30).unwrap_or_default());
+    let index = Index::parse(files::read_bounded(path, 1 << 30).unwrap_or_default());
     let age = crate::host::clock::now_ns() - index.full_at;
     let due =
         age > i128::try_from(request.policy.truth.full_scan_every.as_nanos()).unwrap_or(i128::MAX);
@@ -366,7 +367,8 @@ fn load_index(path: &Path, request: &Request) -> Index {
 /// Keeps what was learnt about content; losing it costs time, nothing else.
 pub fn save_index(pair: &Pair, index: &Index) {
     if index.is_news && files::private_dir(&base::pair_dir(pair)).is_ok() {
-        let _ = files::write_atomic(&index_path(pair), &index.to_bytes(), files::Sync::Content);
+        let to = index_path(pair);
+        let _ = files::write_parts(&to, files::Sync::Content, |out| index.write(out));
     }
 }
 

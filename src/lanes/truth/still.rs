@@ -89,7 +89,7 @@ fn surprise(
     let gone = items
         .iter()
         .map(|i| &i.path)
-        .find(|p| tree.truth.contains_key(*p) && !now.contains_key(*p));
+        .find(|p| tree.truth.contains_key(p) && !now.contains_key(*p));
     gone.or_else(|| now.iter().find(|(p, s)| !known(p, s)).map(|(p, _)| p))
         .cloned()
 }

@@ -14,15 +14,17 @@ impl Work<'_> {
         };
         let loser = winner.other();
         let unlike = |p: &RelPath| {
-            let entry = |side: Side| self.replica(side).entries.get(p);
+            let entry = |side: Side| self.replica(side).entry(p);
             let (won, lost) = (entry(winner)?, entry(loser)?);
             (won.is_dir() != lost.is_dir()).then(|| p.clone())
         };
         let unlike: Vec<RelPath> = self.flows.keys().filter_map(unlike).collect();
         for path in unlike {
             let within = |side: Side| {
-                let entries = &self.replica(side).entries;
-                Self::within(entries, &path).map(|(p, _)| p.clone())
+                let replica = self.replica(side);
+                let all = Self::within(&replica.tree.truth, &path).map(|(p, _)| p.clone());
+                // A pipe stands there and goes nowhere.
+                all.filter(|p| replica.has(p))
             };
             let goes = |p: RelPath| self.flows.get(&p).is_some_and(|(to, _)| *to == winner);
             // The other side's file against a directory in which the winner changed nothing is no conflict.
@@ -46,8 +48,8 @@ impl Work<'_> {
             .flows
             .iter()
             .filter(|(p, (to, _))| {
-                let source = self.replica(to.other()).entries.get(*p);
-                let target = self.replica(*to).entries.get(*p);
+                let source = self.replica(to.other()).entry(p);
+                let target = self.replica(*to).entry(p);
                 matches!((source, target), (Some(s), Some(t)) if t.is_dir() && !s.is_dir())
             })
             .map(|(p, (to, _))| (p.clone(), *to))

@@ -1,0 +1,88 @@
+//! One side as it was seen, with content.
+//!
+//! Invariant: what stands at a path is made of its facts and its hash when it is asked for: a tree of many files holds neither twice.
+
+use std::collections::BTreeSet;
+use std::iter::{Peekable, Zip};
+use std::slice;
+
+use crate::model::entry::{ContentHash, Entry};
+use crate::model::path::RelPath;
+use crate::model::sorted;
+use crate::model::tree::{Stat, Tree, What};
+
+#[derive(Debug, Clone, Default)]
+pub struct Replica {
+    pub tree: Tree,
+    /// As many as there is truth in the tree, in its order.
+    hashes: Vec<Option<ContentHash>>,
+    /// Files whose content could not be read.
+    pub unread: BTreeSet<RelPath>,
+}
+
+impl Replica {
+    /// `hash` is asked for each file, in the order of the paths.
+    pub fn of(
+        mut tree: Tree,
+        mut hash: impl FnMut(&RelPath, &Stat) -> Option<ContentHash>,
+    ) -> Self {
+        tree.truth.settle();
+        let mut hashes = Vec::with_capacity(tree.truth.len());
+        let mut unread = BTreeSet::new();
+        for (path, stat) in &tree.truth {
+            let is_file = stat.what == What::File;
+            let found = if is_file { hash(path, stat) } else { None };
+            if is_file && found.is_none() {
+                unread.insert(path.clone());
+            }
+            hashes.push(found);
+        }
+        Self {
+            tree,
+            hashes,
+            unread,
+        }
+    }
+
+    /// What stands at a path. None also for what could not be read, and for what cannot be synced.
+    pub fn entry(&self, path: &RelPath) -> Option<Entry> {
+        let at = self.tree.truth.position(path)?;
+        self.tree.truth.get(path)?.entry(self.hashes[at])
+    }
+
+    pub fn has(&self, path: &RelPath) -> bool {
+        self.entry(path).is_some()
+    }
+
+    pub fn is_dir(&self, path: &RelPath) -> bool {
+        self.tree
+            .truth
+            .get(path)
+            .is_some_and(|s| s.what == What::Dir)
+    }
+
+    /// For asking about all paths in their order.
+    pub fn walk(&self) -> Entries<'_> {
+        Entries(self.tree.truth.iter().zip(&self.hashes).peekable())
+    }
+
+    /// Everything that could be synced.
+    pub fn entries(&self) -> impl Iterator<Item = (&RelPath, Entry)> {
+        let all = self.tree.truth.iter().zip(&self.hashes);
+        all.filter_map(|((path, stat), hash)| Some((path, stat.entry(*hash)?)))
+    }
+}
+
+/// As [`Replica::entry`], for paths in rising order, each once.
+pub struct Entries<'r>(Peekable<Zip<sorted::Iter<'r, Stat>, slice::Iter<'r, Option<ContentHash>>>>);
+
+impl Entries<'_> {
+    pub fn at(&mut self, path: &RelPath) -> Option<Entry> {
+        loop {
+            if let Some(((_, stat), hash)) = self.0.next_if(|((p, _), _)| *p == path) {
+                return stat.entry(*hash);
+            }
+            self.0.next_if(|((p, _), _)| *p < path)?;
+        }
+    }
+}
