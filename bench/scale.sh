@@ -105,7 +105,7 @@ for i in range(n // 5 * 4):
         os.chmod(f"{root}/mac/{path}", 0o600)
 PY
     cost "a plan of $1 changes" "$name" truth
-    cost "the same, applied" "$name" truth --apply --allow max_deletes --allow max_changes
+    cost "the same, applied" "$name" truth --apply --allow max_delete --allow all_changed
     diff -rq "$lab/$name/mac" "$lab/$name/balaur"
     done_with "$name"
 }

@@ -127,7 +127,7 @@ const THEIRS: &[&str] = &["docs/four.txt", "docs/five.txt"];
 
 /// A synced pair with writers on these sides.
 fn lab(sides: &str) -> Option<Lab> {
-    let lab = pair_with(Lab::builder(), "")?;
+    let lab = pair_with(Lab::builder().in_memory(), "")?;
     seed(&lab, &["docs/a.md"]);
     pair::sync(&lab);
     lab.policy(&format!("[writer]\nsides = [{sides}]\nack_timeout = \"1s\"\nmax_pause = \"1m\"\non_timeout = \"proceed\"\n"));

@@ -18,7 +18,7 @@ fn pair() -> Option<Lab> {
     if !need(&["ssh", "sshd", "ssh-keygen", "unison", "rsync"]) {
         return None;
     }
-    let lab = Lab::builder().injectable().build();
+    let lab = Lab::builder().injectable().in_memory().build();
     lab.policy("");
     for n in 0..6 {
         lab.write(MAC, format!("still/{n}"), "still");

@@ -16,7 +16,7 @@ fn ready() -> bool {
 
 /// A synced pair whose trees hold a few files.
 fn pair() -> Lab {
-    let lab = Lab::builder().injectable().build();
+    let lab = Lab::builder().injectable().in_memory().build();
     lab.policy("[guards]\nmax_delete = \"80%\"");
     for n in 0..6 {
         lab.write(Side::Laptop, format!("docs/{n}.md"), format!("old {n}"));

@@ -19,7 +19,7 @@ fn ready() -> bool {
 }
 
 fn lab() -> Lab {
-    let lab = Lab::builder().injectable().build();
+    let lab = Lab::builder().injectable().in_memory().build();
     lab.policy("[guards]\nmax_delete = \"50%\"");
     lab
 }
@@ -520,7 +520,7 @@ fn vm_03_an_engine_that_cannot_read_the_memory_of_the_one_before_deletes_and_bri
     }
     for is_foreign in [false, true] {
         let old = |side| (side, lab::Unison::V251);
-        let mut builder = Lab::builder();
+        let mut builder = Lab::builder().in_memory();
         for (side, unison) in Side::BOTH.map(old) {
             builder = builder.unison(side, unison);
         }

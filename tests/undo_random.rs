@@ -273,7 +273,7 @@ fn rounds(kills: bool) {
 }
 
 fn some_rounds(kills: bool, seed: u64, half: u64, rounds: u64) {
-    let Some(lab) = pair_with(Lab::builder(), "[snapshots]\nkeep = 40\n") else {
+    let Some(lab) = pair_with(Lab::builder().in_memory(), "[snapshots]\nkeep = 40\n") else {
         return;
     };
     let mut world = World {
