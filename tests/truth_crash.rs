@@ -369,6 +369,8 @@ fn cr_13_what_a_dead_run_had_taken_away_for_another_kind_comes_back() {
     lab.run(&["truth", "--apply"]).expect(0);
     fs::remove_dir_all(lab.tree(Side::Server).join("swap")).unwrap();
     lab.write(Side::Server, "swap", "a file now");
+    // Which of two runs of one second was the last, their names do not tell.
+    std::thread::sleep(Duration::from_millis(1_100));
     die_at_commit(&lab, Side::Laptop);
     // As it is for a moment: the directory is gone, the file not there yet.
     lab.remove(Side::Laptop, "swap");

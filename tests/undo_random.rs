@@ -264,7 +264,7 @@ impl World {
 
 /// Two pairs at once, half of the rounds in each.
 fn rounds(kills: bool) {
-    let (seed, all) = (lab::seed(), lab::torture(40));
+    let (seed, all) = (lab::seed(), lab::torture(24));
     std::thread::scope(|s| {
         for (half, rounds) in [(0, all.div_ceil(2)), (1, all / 2)] {
             s.spawn(move || some_rounds(kills, seed, half, rounds));
