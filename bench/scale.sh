@@ -40,13 +40,18 @@ pair_of() {
 }
 done_with() { rm -rf "${lab:?}/$1"; }
 
+# TITLE NAME FILES BYTES: a new pair, and what it costs at first and at rest.
+synced() {
+    pair_of "$2"
+    fill "$lab/$2/mac" "$3" "$4"
+    cost "$1, first sync" "$2" truth --apply
+    settle "$2" truth --apply
+    cost "$1, nothing to do" "$2" truth --apply
+}
+
 trees() { # FILES
     local name=trees-$1
-    pair_of "$name"
-    fill "$lab/$name/mac" "$1" "$((300 * $1))"
-    cost "$1 files, first sync" "$name" truth --apply
-    settle "$name" truth --apply
-    cost "$1 files, nothing to do" "$name" truth --apply
+    synced "$1 files" "$name" "$1" "$((300 * $1))"
     echo edit >>"$lab/$name/mac/docs/d0/f0"
     cost "$1 files, one edit" "$name" truth --apply
     echo edit >>"$lab/$name/balaur/docs/d0/f1"
@@ -57,11 +62,7 @@ trees() { # FILES
 
 bytes() { # MB
     local name=bytes-$1
-    pair_of "$name"
-    fill "$lab/$name/mac" "$(($1 / 10))" "$((1000000 * $1))"
-    cost "$1 MB in files of 10 MB, first sync" "$name" truth --apply
-    settle "$name" truth --apply
-    cost "$1 MB, nothing to do" "$name" truth --apply
+    synced "$1 MB in files of 10 MB" "$name" "$(($1 / 10))" "$((1000000 * $1))"
     cost "$1 MB, everything read again" "$name" truth --apply --full-scan
     done_with "$name"
 }

@@ -415,19 +415,7 @@ pub fn remove(path: &Path) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::tool::units::Mode;
-
-    fn choice(kind: Kind, mode: Mode, run_as: Option<&str>) -> Choice {
-        Choice {
-            kind,
-            mode,
-            lane: "full".into(),
-            applies: true,
-            run_as: run_as.map(str::to_owned),
-            interval: Duration::from_secs(600),
-            jitter: Duration::ZERO,
-            own_interval: false,
-        }
-    }
+    use crate::tool::units::choice;
 
     #[test]
     fn each_kind_is_triggered_and_its_log_read_in_its_own_scope() {

@@ -473,22 +473,24 @@ fn times(interval: Duration) -> String {
     }
 }
 
+/// One for tests.
+#[cfg(test)]
+pub(crate) fn choice(kind: Kind, mode: Mode, run_as: Option<&str>) -> Choice {
+    Choice {
+        kind,
+        mode,
+        lane: "full".into(),
+        applies: true,
+        run_as: run_as.map(str::to_owned),
+        interval: Duration::from_secs(300),
+        jitter: Duration::from_secs(30),
+        own_interval: false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn choice(kind: Kind, mode: Mode, run_as: Option<&str>) -> Choice {
-        Choice {
-            kind,
-            mode,
-            lane: "full".into(),
-            applies: true,
-            run_as: run_as.map(str::to_owned),
-            interval: Duration::from_secs(300),
-            jitter: Duration::from_secs(30),
-            own_interval: false,
-        }
-    }
 
     fn place() -> Place {
         Place {

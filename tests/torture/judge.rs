@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::check::{self, Said, Two};
 use super::model::{Base, Clock, Replica, Run, val};
-use super::runs::{APPLY, doc, now, restless};
+use super::runs::{APPLY, doc, list, now, restless};
 use super::script::{Fault, Host};
 use super::world::{Ask, Checked, Seen, World, index};
 use crate::lab::{Output, Snapshot};
@@ -75,10 +75,6 @@ impl World {
             let out = self.run(ask, &APPLY);
             let after = self.look();
             let again = doc(&out);
-            let list = |doc: &Value, key: &str| -> Vec<Value> {
-                let list = doc["lanes"][0][key].as_array();
-                list.cloned().unwrap_or_default()
-            };
             let changes = list(&again, "changes");
             if out.code == code && changes.is_empty() {
                 return check::untouched(&before, &after, false, "I6: a run with nothing to do");

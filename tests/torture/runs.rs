@@ -27,6 +27,12 @@ pub fn doc(out: &Output) -> Value {
     serde_json::from_str(&out.stdout).unwrap_or_default()
 }
 
+/// What the first lane lists under a key.
+pub fn list(doc: &Value, key: &str) -> Vec<Value> {
+    let list = doc["lanes"][0][key].as_array();
+    list.cloned().unwrap_or_default()
+}
+
 pub fn guards(doc: &Value) -> Vec<String> {
     let all = doc["findings"].as_array().into_iter().flatten();
     all.filter(|f| f["severity"] == "refuse")
@@ -183,10 +189,6 @@ impl World {
 
     /// A look at some paths alone, and one that reads every file, have the same plan as the one before.
     fn looks_agree(&self, ask: Ask, first: &Value) -> Checked {
-        let list = |doc: &Value, key: &str| -> Vec<Value> {
-            let list = doc["lanes"][0][key].as_array();
-            list.cloned().unwrap_or_default()
-        };
         let path = |v: &Value| v["path"].as_str().unwrap_or_default().to_owned();
         let is_plain = |p: &String| p.bytes().all(|b| b.is_ascii_graphic());
         let all = [list(first, "changes"), list(first, "left")].concat();
