@@ -12,9 +12,9 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::model::path::RelPath;
+use crate::model::sorted::settle;
 use crate::model::text::hex;
 use crate::model::tree::{Stat, What};
-use crate::tool::facts;
 
 /// Each level below the root keeps a directory open.
 const DEEPEST: usize = 200;
@@ -101,7 +101,7 @@ pub fn sweep(
     }
     if includes.len() + above.len() > 1 {
         // Each in its order, but one may lie in another.
-        facts::in_order(&mut walk.swept.stats);
+        settle(&mut walk.swept.stats);
     }
     Ok(walk.swept)
 }
@@ -256,6 +256,7 @@ mod tests {
     use super::*;
     use crate::host::process;
     use crate::model::invocation::Invocation;
+    use crate::tool::facts;
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text).unwrap()

@@ -8,7 +8,6 @@ mod packed;
 
 use std::collections::{BTreeMap, btree_map};
 use std::io::{self, Write};
-use std::iter::Peekable;
 use std::sync::Arc;
 
 use super::entry::ContentHash;
@@ -16,6 +15,7 @@ use super::path::RelPath;
 use super::plan::Side;
 use super::region::Region;
 use super::tree::Stat;
+use super::walk::Walk;
 use packed::{Cursor, Packed, Packer};
 
 /// How close to the sweep a change makes an entry untrustworthy.
@@ -44,14 +44,13 @@ impl Known {
 /// As [`Index::hash`], for paths in rising order, each once.
 pub struct Hashes<'i> {
     packed: Cursor<'i>,
-    since: Peekable<btree_map::Iter<'i, RelPath, Option<Known>>>,
+    since: Walk<btree_map::Iter<'i, RelPath, Option<Known>>>,
 }
 
 impl Hashes<'_> {
     pub fn hash(&mut self, path: &RelPath, stat: &Stat) -> Option<ContentHash> {
-        while self.since.next_if(|(p, _)| *p < path).is_some() {}
-        match self.since.next_if(|(p, _)| *p == path) {
-            Some((_, later)) => (*later)?.of(stat),
+        match self.since.at(path) {
+            Some(later) => (*later)?.of(stat),
             None => self.packed.at(path.as_bytes())?.of(stat),
         }
     }
@@ -149,7 +148,7 @@ impl Index {
         let files = self.side(side);
         Hashes {
             packed: files.packed.walk(),
-            since: files.since.iter().peekable(),
+            since: Walk::of(&files.since),
         }
     }
 

@@ -143,7 +143,7 @@ impl<'a> Work<'a> {
         let is_readable = [local, peer].map(|r| r.tree.unreadable.is_empty()) == [true, true];
         for (path, base, ..) in walk::three(&self.base.entries, &local.tree.truth, &peer.tree.truth)
         {
-            let (a, b) = (near.at(path), far.at(path));
+            let (a, b) = (near(path), far(path));
             // What both sides could read is nothing special, stands nowhere apart and is not left before it is decided.
             let is_clear = is_readable && a.is_some() && b.is_some();
             if !is_clear && self.in_the_way(path) {

@@ -10,7 +10,7 @@ use super::path::RelPath;
 /// Where one map has been walked to.
 pub struct Walk<I: Iterator>(Peekable<I>);
 
-impl<'m, V: 'm, I: Iterator<Item = (&'m RelPath, &'m V)>> Walk<I> {
+impl<'m, V, I: Iterator<Item = (&'m RelPath, V)>> Walk<I> {
     pub fn of(map: impl IntoIterator<Item = I::Item, IntoIter = I>) -> Self {
         Self(map.into_iter().peekable())
     }
@@ -21,7 +21,7 @@ impl<'m, V: 'm, I: Iterator<Item = (&'m RelPath, &'m V)>> Walk<I> {
     }
 
     /// What the map has at a path, which comes after the one asked for last.
-    pub fn at(&mut self, path: &RelPath) -> Option<&'m V> {
+    pub fn at(&mut self, path: &RelPath) -> Option<V> {
         loop {
             // Mostly it is the very same path, which costs less to see than its order.
             if let Some((_, value)) = self.0.next_if(|(p, _)| *p == path) {

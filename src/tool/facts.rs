@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::model::entry::ContentHash;
 use crate::model::number::{octal, signed, unsigned};
 use crate::model::path::RelPath;
-use crate::model::sorted::Sorted;
+use crate::model::sorted::{Sorted, settle};
 use crate::model::thread::joined;
 use crate::model::tree::{Stat, What};
 use crate::tool::remote::find;
@@ -208,12 +208,6 @@ fn read<V>(records: &[Record], beside: &Sorted<V>) -> Option<Vec<(RelPath, Stat)
     Some(out)
 }
 
-/// Sorted, each path once.
-pub fn in_order(stats: &mut Vec<(RelPath, Stat)>) {
-    stats.sort_by(|a, b| a.0.cmp(&b.0));
-    stats.dedup_by(|a, b| a.0 == b.0);
-}
-
 fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
     let frame = format!("\n{nonce}|");
     let mut rest = bytes;
@@ -251,7 +245,7 @@ fn bsd(bytes: &[u8], nonce: &str, facts: &mut Facts) -> Option<()> {
             },
         ));
     }
-    in_order(&mut facts.stats);
+    settle(&mut facts.stats);
     Some(())
 }
 

@@ -137,7 +137,7 @@ fn compare(base: &Manifest, replica: &Replica) -> (usize, usize) {
             continue;
         }
         before += 1;
-        match entries.at(path) {
+        match entries(path) {
             // Times that never travel may differ between the sides for good: that is no change.
             Some(now) if entry.same_content(&now) && entry.engine_sees_same_time(&now) => {
                 unchanged += 1;

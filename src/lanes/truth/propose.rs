@@ -3,7 +3,7 @@
 //! Invariant: a [`Proposal`] has changed nothing in any replica, and dropping it lets everything go.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{OnceLock, mpsc};
 
 use crate::host::files;
 use crate::host::link::LinkError;
@@ -248,23 +248,12 @@ fn open(
 ) {
     let (news, is_news) = mpsc::channel();
     let calm = calm.map(|c| c.local.as_str());
-    std::thread::scope(|s| {
-        let reading = s.spawn(move || is_news.recv().ok().map(|()| remembered(request, id)));
-        let (reading, read) = (Mutex::new(Some(reading)), Mutex::new(None));
-        let memory = || {
-            let reading = reading
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            reading.and_then(|r| r.join().ok().flatten())
-        };
-        let work = |host: &mut Host| {
-            let memory = memory();
-            if let Some((index, _)) = &memory {
-                content::hash_early(host, index);
-            }
-            *read.lock().unwrap_or_else(PoisonError::into_inner) = memory;
-        };
+    // Whoever comes first reads it, and the other one waits.
+    let memory = OnceLock::new();
+    let read = || memory.get_or_init(|| remembered(request, id));
+    let work = |host: &mut Host| content::hash_early(host, &read().0);
+    let pair = std::thread::scope(|s| {
+        let reading = s.spawn(move || is_news.recv().map(|()| read()).is_ok());
         let need = Need::of_trees(calm, news).within(region).meanwhile(&work);
         let pair = hosts::open(
             request.policy,
@@ -275,9 +264,10 @@ fn open(
             &need,
         );
         drop(need);
-        let early = read.lock().unwrap_or_else(PoisonError::into_inner).take();
-        (pair, early.or_else(memory))
-    })
+        let _ = reading.join();
+        pair
+    });
+    (pair, memory.into_inner())
 }
 
 /// What this host remembers of content, and of the newest base.

@@ -3,13 +3,11 @@
 //! Invariant: what stands at a path is made of its facts and its hash when it is asked for: a tree of many files holds neither twice.
 
 use std::collections::BTreeSet;
-use std::iter::{Peekable, Zip};
-use std::slice;
 
 use crate::model::entry::{ContentHash, Entry};
 use crate::model::path::RelPath;
-use crate::model::sorted;
 use crate::model::tree::{Stat, Tree, What};
+use crate::model::walk::Walk;
 
 #[derive(Debug, Clone, Default)]
 pub struct Replica {
@@ -61,28 +59,19 @@ impl Replica {
             .is_some_and(|s| s.what == What::Dir)
     }
 
-    /// For asking about all paths in their order.
-    pub fn walk(&self) -> Entries<'_> {
-        Entries(self.tree.truth.iter().zip(&self.hashes).peekable())
+    /// As [`Replica::entry`], for paths in rising order, each once.
+    pub fn walk(&self) -> impl FnMut(&RelPath) -> Option<Entry> {
+        let all = self.tree.truth.iter().zip(&self.hashes);
+        let mut seen = Walk::of(all.map(|((path, stat), hash)| (path, (stat, *hash))));
+        move |path| {
+            let (stat, hash) = seen.at(path)?;
+            stat.entry(hash)
+        }
     }
 
     /// Everything that could be synced.
     pub fn entries(&self) -> impl Iterator<Item = (&RelPath, Entry)> {
         let all = self.tree.truth.iter().zip(&self.hashes);
         all.filter_map(|((path, stat), hash)| Some((path, stat.entry(*hash)?)))
-    }
-}
-
-/// As [`Replica::entry`], for paths in rising order, each once.
-pub struct Entries<'r>(Peekable<Zip<sorted::Iter<'r, Stat>, slice::Iter<'r, Option<ContentHash>>>>);
-
-impl Entries<'_> {
-    pub fn at(&mut self, path: &RelPath) -> Option<Entry> {
-        loop {
-            if let Some(((_, stat), hash)) = self.0.next_if(|((p, _), _)| *p == path) {
-                return stat.entry(*hash);
-            }
-            self.0.next_if(|((p, _), _)| *p < path)?;
-        }
     }
 }

@@ -229,6 +229,7 @@ roots=$#
 # Excluded directories are shown but not entered. Whether it is a directory is said alone: find asks for names first where it can,
 # and would do so of each file.
 f='%y\0%s\0%T@\0%C@\0%i\0%m\0%p\0%l\0'
+bsd="%n$nonce|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce%Y"
 case $style in
 gnu) set -- "$@" ! -type d -printf "$f" -o ;;
 *) set -- "$@" ! -type d -print0 -o ;;
@@ -246,7 +247,7 @@ say swept "$now"
   [ "$list" = 1 ] && [ -n "${rootid:-}" ] || exit 0
   case $style in
   gnu) find "$@" -prune -printf "$f" ;;
-  bsd) stat -f "%n$nonce|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce%Y" "$@" ;;
+  bsd) stat -f "$bsd" "$@" ;;
   esac 2>/dev/null
 )
 if [ "$list" = 1 ]; then
@@ -254,7 +255,7 @@ if [ "$list" = 1 ]; then
   if [ "$roots" -gt 0 ] && [ -n "${rootid:-}" ]; then
     case $style in
     gnu) find "$@" -printf "$f" -prune -o -printf "$f" 2>/dev/null || rc=1 ;;
-    bsd) find "$@" -print0 -prune -o -print0 2>/dev/null | xargs -0 stat -f "%n$nonce|%HT|%z|%Fm|%Fc|%i|%Lp|%N$nonce%Y" 2>/dev/null ;;
+    bsd) find "$@" -print0 -prune -o -print0 2>/dev/null | xargs -0 stat -f "$bsd" 2>/dev/null ;;
     esac
   fi
   printf '\0\n%s SWEPT %s\n' "$nonce" $rc
