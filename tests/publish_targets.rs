@@ -61,6 +61,33 @@ fn files_directories_and_links_change_into_one_another() {
 }
 
 #[test]
+fn what_is_in_the_way_is_kept_however_long_its_name_is() {
+    if !ready() {
+        return;
+    }
+    let long = "n".repeat(255);
+    let fleet = Fleet::new("");
+    fleet.commit();
+    fleet.publish(&["vm1"]).expect(0);
+    for (dir, text) in [("docs", "theirs"), ("", "at the top")] {
+        let there = fleet.target(1).join(dir).join(&long);
+        fs::create_dir_all(&there).unwrap();
+        fs::write(there.join("own"), text).unwrap();
+    }
+    fleet.write(&format!("docs/{long}"), "ours");
+    fleet.write(&long, "ours");
+    fleet.commit();
+    fleet.publish(&["vm1"]).expect(0);
+    assert_eq!(fleet.read(1, &format!("docs/{long}")).unwrap(), "ours");
+    fleet.lab.run(&["verify", "vm1", "--full"]).expect(0);
+    let trash = Snapshot::of(&fleet.target(1).join(".ubos-sync.publish/trash"));
+    for own in [format!("/{long}/own"), format!("/docs/{long}/own")] {
+        let is_kept = |p: &Vec<u8>| p.ends_with(own.as_bytes());
+        assert!(trash.entries.keys().any(is_kept), "{own}: {trash:?}");
+    }
+}
+
+#[test]
 fn names_are_taken_as_they_are() {
     if !ready() {
         return;

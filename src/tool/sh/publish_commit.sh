@@ -17,13 +17,15 @@ fi
 cd "$work" || die "the directory is gone"
 work=$(pwd -P)
 dir=
-# Moves what stands in the way into the trash, under a name that nothing has there: a link of that name would lead `mv` elsewhere.
+# Moves what stands in the way into a new folder of the trash, where nothing bears its name: a link of that name would lead `mv`
+# elsewhere, and a longer name may be none that the file system takes.
 put_aside() { # NAME
-  keep_dir
+  aside=1
+  while [ -e "$trash/.ubos-sync.in-the-way.$aside" ]; do aside=$((aside + 1)); done
+  aside=$trash/.ubos-sync.in-the-way.$aside${dir:+/$dir}
+  mkdir -p "$aside" 2>/dev/null || die "no room for what stands in the way in $dir"
   : >"$trash/.ubos-sync.edited"
-  to=$trash/$dir/$1.in-the-way
-  while [ -e "$to" ] || [ -L "$to" ]; do to=$to.too; done
-  mv -f "./$1" "$to" || die "what stands in the way cannot be put aside: $dir/$1"
+  mv -f "./$1" "$aside/" || die "what stands in the way cannot be put aside: $dir/$1"
 }
 keep_dir() {
   mkdir -p "$trash/$dir" 2>/dev/null || die "no room for what is replaced in $dir"

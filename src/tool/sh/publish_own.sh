@@ -39,11 +39,12 @@ late() {
     for f; do
       # A file that was lent to the transfer looks younger than it is.
       [ -L "$f" ] || ! grep -q "$(hash <"$f")" "$known" || continue
-      to=${f#*/}
-      to=$trash/${to#*/}
+      of=${f#*/}
+      of=${of#*/}
+      to=$trash/$of n=0
+      while [ -e "$to" ] || [ -L "$to" ]; do n=$((n + 1)); to=$trash/.ubos-sync.too.$n/$of; done
       mkdir -p "${to%/*}" || continue
       : >"$trash/.ubos-sync.edited"
-      while [ -e "$to" ] || [ -L "$to" ]; do to=$to.too; done
       { [ ! -L "$f" ] && ln "$f" "$to"; } || cp -R -P -p "$f" "$to"
     done' sh "$root/$own/trash/$run" "$own/manifest.$release" {} + 2>/dev/null
 }
