@@ -82,3 +82,22 @@ fn cr_16_the_newest_and_those_with_losers_stay_and_prune_drops_the_rest_on_both_
     );
     assert_eq!(held["dropped"], Value::Array(vec![]));
 }
+
+#[test]
+fn what_was_replaced_is_on_record_even_when_nobody_could_look_where_it_was_kept() {
+    let Some(lab) = pair_with(Lab::builder().hide(BALAUR, &["find"]), "") else {
+        return;
+    };
+    let find = lab.root().join("server-bin/find");
+    let script =
+        "#!/bin/sh\ncase $PWD in */backup) kill -9 $PPID ;; esac\nexec /usr/bin/find \"$@\"\n";
+    fs::write(&find, script).unwrap();
+    fs::set_permissions(&find, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    seed(&lab, &["docs/a.md"]);
+    sync(&lab);
+    lab.write(MAC, "docs/a.md", "edited here");
+    let run = sync(&lab);
+    assert!(pair::noted(&run, "").contains("could not be listed"));
+    let kept = pair::kept(&run, "docs/a.md", "peer");
+    assert_eq!(kept, b"base of docs/a.md\n");
+}

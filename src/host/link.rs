@@ -100,6 +100,14 @@ pub struct Agent {
     pub noise: Vec<u8>,
 }
 
+/// What is done while a script that stays gives its first answer.
+pub struct Meanwhile<'a> {
+    /// Other scripts will follow, so that their shell is started as soon as there is a connection.
+    pub more: &'a AtomicBool,
+    /// Hears what comes before a list, when there is one.
+    pub head: &'a (dyn Fn(&[u8]) + Sync),
+}
+
 /// The first answer of a script that stays.
 struct Answer {
     nonce: String,
@@ -232,7 +240,11 @@ impl Link {
         parameters: &[&str],
         stderr: &Path,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
-        let held = self.agent(script, parameters, stderr, &AtomicBool::new(false))?;
+        let meanwhile = Meanwhile {
+            more: &AtomicBool::new(false),
+            head: &|_| {},
+        };
+        let held = self.agent(script, parameters, stderr, &meanwhile)?;
         if let Way::Ssh { made, .. } = &self.way {
             // It stays as long as the connection is needed.
             made.store(true, Ordering::Release);
@@ -241,15 +253,14 @@ impl Link {
     }
 
     /// Opens the agent and waits for its first answer (everything up to its END). The next attempt, should this one find a lock,
-    /// has to make the connection again. `more`: other scripts will follow, so that their shell is started as soon as there is a
-    /// connection.
+    /// has to make the connection again.
     pub fn open_agent(
         &self,
         parameters: &[&str],
         stderr: &Path,
-        more: &AtomicBool,
+        meanwhile: &Meanwhile,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
-        self.agent(remote::AGENT, parameters, stderr, more)
+        self.agent(remote::AGENT, parameters, stderr, meanwhile)
     }
 
     fn agent(
@@ -257,14 +268,14 @@ impl Link {
         script: &str,
         parameters: &[&str],
         stderr: &Path,
-        more: &AtomicBool,
+        meanwhile: &Meanwhile,
     ) -> Result<(Agent, Vec<u8>), LinkError> {
         let makes = match &self.way {
             Way::Local => false,
             Way::Ssh { made, .. } => !made.load(Ordering::Acquire),
         };
         let (session, Answer { nonce, noise, body }) =
-            std::thread::scope(|s| self.begin(script, parameters, stderr, (more, s)))?;
+            std::thread::scope(|s| self.begin(script, parameters, stderr, (meanwhile, s)))?;
         let beat = beat(&session);
         let agent = Agent {
             session,
@@ -283,7 +294,7 @@ impl Link {
         script: &str,
         parameters: &[&str],
         stderr: &Path,
-        (more, meanwhile): (&AtomicBool, &'s Scope<'s, '_>),
+        (meanwhile, threads): (&Meanwhile, &'s Scope<'s, '_>),
     ) -> Result<(Session, Answer), LinkError> {
         let nonce = nonce();
         let mut all = vec![nonce.as_str()];
@@ -304,20 +315,28 @@ impl Link {
         // A connection that failed is read from its error text below, not from a broken pipe.
         let _ = session.send(&stdin);
         let end = format!("{nonce} END\n");
+        let list = format!("{nonce} SWEEP ");
+        let mut is_head_heard = false;
         let mut heard = Vec::new();
         let mut last = clock::monotonic();
         loop {
             match session.hear(Duration::from_millis(100)) {
                 Heard::Bytes(bytes) => {
-                    if heard.is_empty() && more.load(Ordering::Acquire) {
-                        meanwhile.spawn(|| {
+                    if heard.is_empty() && meanwhile.more.load(Ordering::Acquire) {
+                        threads.spawn(|| {
                             self.shell
                                 .prepare(&|| self.invocation(false), &self::nonce());
                         });
                     }
-                    let from = heard.len().saturating_sub(end.len());
+                    let from = heard.len().saturating_sub(end.len().max(list.len()));
                     heard.extend_from_slice(&bytes);
                     last = clock::monotonic();
+                    let at = remote::find(&heard[from..], list.as_bytes());
+                    if let Some(at) = at.filter(|_| !is_head_heard) {
+                        is_head_heard = true;
+                        let begin = remote::begun(&heard[..from + at], &nonce);
+                        (meanwhile.head)(begin.unwrap_or_default());
+                    }
                     if remote::find(&heard[from..], end.as_bytes()).is_some() {
                         break;
                     }

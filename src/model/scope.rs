@@ -34,6 +34,20 @@ pub struct Scope {
 pub const CHUNK: usize = 2000;
 
 impl Scope {
+    /// Files whose content goes to the peer, in the order of their paths.
+    pub fn of_files(paths: Vec<RelPath>) -> Self {
+        let item = |path| Item {
+            path,
+            to: Side::Peer,
+            whole: false,
+        };
+        Self {
+            wide: paths.len(),
+            items: paths.into_iter().map(item).collect(),
+            ignore: Vec::new(),
+        }
+    }
+
     /// The items that one engine is given, from `start` on.
     pub fn part(&self, start: usize) -> &[Item] {
         let most = match start < self.wide {

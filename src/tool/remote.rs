@@ -112,6 +112,12 @@ pub fn unframed(mut bytes: Vec<u8>, nonce: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((noise, bytes))
 }
 
+/// What a reply that is not whole yet has said so far.
+pub fn begun<'a>(bytes: &'a [u8], nonce: &str) -> Option<&'a [u8]> {
+    let begin = begin(nonce);
+    Some(&bytes[find(bytes, begin.as_bytes())? + begin.len()..])
+}
+
 fn begin(nonce: &str) -> String {
     format!("\n{nonce} BEGIN\n")
 }

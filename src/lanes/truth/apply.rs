@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::audit::store::OpenRun;
 use crate::host::link::LinkError;
 use crate::lanes::truth::arm::{Armed, arm};
-use crate::lanes::truth::begin::Work;
+use crate::lanes::truth::begin::{self, Work};
 use crate::lanes::truth::bulk;
 use crate::lanes::truth::commit::{self, Generation};
 use crate::lanes::truth::engine::{Engine, EngineError};
@@ -122,7 +122,7 @@ fn carry_out<'w>(
         if !p.agreed.is_empty()
             || p.base.generation.is_none()
             || p.base.worn
-            || facts::moved(&p.pair, request.policy, &p.base.manifest)
+            || facts::moved(&p.pair.ends(), request.policy, &p.base.manifest)
         {
             match advance(p, request, plan, &[], false, keep) {
                 Ok(()) => out.generation = Some(request.run.to_owned()),
@@ -165,7 +165,7 @@ fn carry_out<'w>(
     content::sweep_up(&p.pair.local, &p.local.tree.litter);
     content::sweep_up(&p.pair.peer, &p.peer.tree.litter);
     // Both at once: a plan that was laid down and then proves to be overtaken goes with the folder of the run.
-    let mut first = work.scope.part(0).to_vec();
+    let mut first = work.asks.scope.part(0).to_vec();
     // What comes in bulk is looked at behind the stream, but writers who hold still are asked for what they wrote before.
     if is_still {
         first.extend(bulk::items(&work.bulk));
@@ -211,7 +211,7 @@ fn carry_out<'w>(
             return out;
         }
     }
-    let with_archives = out.broke.is_none() && work.remembers;
+    let with_archives = out.broke.is_none() && work.asks.remembers;
     let advanced = std::thread::scope(|s| {
         s.spawn(|| save_index(&p.pair, &p.index));
         advance(p, request, plan, &out.results, with_archives, keep)
@@ -244,13 +244,13 @@ fn proceed(
     let patience = Duration::from_secs(600 + biggest / 100_000);
     let left = bulk::carry(p, &work.bulk, request);
     let mut said = HashMap::new();
-    let mut number = 1;
+    let mut number = begin::LAST_NUMBER;
     let mut start = match work.engine.take() {
         Some(engine) => {
             if !attend(p, engine, patience, request, out, &mut said) {
                 return said;
             }
-            work.scope.part(0).len()
+            work.asks.scope.part(0).len()
         }
         None => 0,
     };
@@ -259,19 +259,19 @@ fn proceed(
         scope(&rest, &p.local, &p.peer)
     });
     loop {
-        if start >= work.scope.items.len() {
+        if start >= work.asks.scope.items.len() {
             let Some(rest) = rest.take() else { return said };
-            (work.scope, start) = (rest, 0);
+            (work.asks.scope, start) = (rest, 0);
         }
         number += 1;
-        let engine = match work.ask(&p.pair, number, start, request.progress) {
+        let engine = match work.ask(&p.pair.ends(), number, start, request.progress) {
             Ok(engine) => engine,
             Err(e) => {
                 out.broke = Some(broke(e));
                 return said;
             }
         };
-        let part = work.scope.part(start);
+        let part = work.asks.scope.part(start);
         if let Err(why) = unmoved(p, part, request.policy.writer.as_ref(), false) {
             out.broke = Some(Broke::Failed(format!(
                 "{why}; the rest is left to the next run"
@@ -376,19 +376,18 @@ fn kept(
         (Side::Local, &pair.local, local.as_str()),
         (Side::Peer, &pair.peer, work.peer_rundir.as_str()),
     ] {
-        match verify::kept(host, rundir, side, changes) {
-            Ok(found) => {
-                let folder = format!("{rundir}/backup");
-                out.extend(found.iter().map(|path| KeptDoc::of(path, side, &folder)));
-            }
-            Err(e) => notes.push((
-                RelPath::root(),
-                format!(
-                    "the kept versions on {} could not be listed: {e}",
-                    host.name
-                ),
-            )),
-        }
+        let folder = format!("{rundir}/backup");
+        let wanted = verify::replaced(side, changes);
+        // Where they are told to lie, somebody will look for them; of what is told nowhere, nobody would know.
+        let found = verify::kept(host, &folder, &wanted).unwrap_or_else(|e| {
+            let why = format!(
+                "the kept versions on {} could not be listed, they should lie in {folder}: {e}",
+                host.name
+            );
+            notes.push((RelPath::root(), why));
+            wanted.clone()
+        });
+        out.extend(found.iter().map(|path| KeptDoc::of(path, side, &folder)));
     }
     out
 }
@@ -417,7 +416,7 @@ fn advance(
             };
         }
     }
-    facts::set(&mut next, &p.pair, request.policy);
+    facts::set(&mut next, &p.pair.ends(), request.policy);
     let generation = Generation {
         run: request.run,
         from: p.base.generation.as_deref(),

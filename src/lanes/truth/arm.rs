@@ -31,7 +31,7 @@ pub fn arm(
         let copies: Vec<String> = plan
             .changes
             .iter()
-            .filter(|c| c.to == side && work.own_copies.contains(&c.path))
+            .filter(|c| c.to == side && work.asks.own_copies.contains(&c.path))
             .map(|c| remote::escaped(c.path.as_bytes()))
             .collect();
         let loses = plan

@@ -101,6 +101,16 @@ pub struct Early {
     read: Read,
 }
 
+impl Early {
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.read.manifest
+    }
+}
+
 /// Reads the newest manifest of this host, while the peer is not there yet.
 pub fn early(state: &Path, pair: &str) -> Option<Early> {
     let archives = state.join("pairs").join(pair).join("archives");

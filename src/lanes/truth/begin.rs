@@ -7,8 +7,9 @@ use crate::host::link::LinkError;
 use crate::host::process;
 use crate::lanes::truth::base::Base;
 use crate::lanes::truth::commit;
+use crate::lanes::truth::ends::{End, Ends};
 use crate::lanes::truth::engine::{self, Engine, EngineError, Job};
-use crate::lanes::truth::hosts::{Host, Pair};
+use crate::lanes::truth::hosts::Pair;
 use crate::lanes::truth::propose::{ProposeError, Request};
 use crate::model::bulk::{self, Batch};
 use crate::model::entry::Entry;
@@ -25,25 +26,44 @@ pub struct Work {
     pub rundir: PathBuf,
     pub peer_rundir: String,
     pub profile: Vec<u8>,
-    pub scope: Scope,
-    /// Files whose previous version the engine cannot keep, so that we do.
-    pub own_copies: Vec<RelPath>,
+    pub asks: Asks,
     /// What goes in streams of its own.
     pub bulk: Vec<Batch>,
     /// The engine on the first part of all else, at its last question; none when all goes in bulk.
     pub engine: Option<Engine>,
-    /// Whether the engine had its archives, so that they are worth keeping.
+}
+
+/// What is asked of the engine.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Asks {
+    pub scope: Scope,
+    /// Files whose previous version the engine cannot keep, so that we do.
+    pub own_copies: Vec<RelPath>,
+    /// Whether it has its archives, so that they are worth keeping.
     pub remembers: bool,
     pub keep_marker_check: bool,
 }
 
 /// So many changes, of so many bytes in all their versions, are carried out by an engine without archives.
-const SMALL: (usize, u64) = (500, 32 << 20);
+pub const SMALL: (usize, u64) = (500, 32 << 20);
 
 /// Longer names do not leave room for what the engine puts before and behind them.
-const LONG_NAME: usize = 180;
+pub fn is_long(path: &RelPath) -> bool {
+    path.name().len() > 180
+}
 
-/// Lays the run's folder on both hosts and starts the engine on the first part of the plan.
+/// The numbers of the engines that are started before a plan is carried out; those of its later parts follow.
+pub const EARLY_NUMBER: usize = 0;
+const NUMBER: usize = 1;
+const WITHOUT_ARCHIVES: usize = 2;
+pub const LAST_NUMBER: usize = WITHOUT_ARCHIVES;
+
+/// Lays the run's folder on both hosts and starts the engine on the first part of the plan. `early`: one that has been asked
+/// already, for what the plan was expected to be.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what was found out, each thing by itself"
+)]
 pub fn begin(
     request: &Request,
     pair: &Pair,
@@ -52,6 +72,7 @@ pub fn begin(
     local: &Replica,
     peer: &Replica,
     known: &Facts,
+    early: Option<Work>,
 ) -> Result<Work, ProposeError> {
     let (bulk, rest) = match process::which("rsync") {
         Some(_) => bulk::divide(plan, local, peer),
@@ -61,34 +82,36 @@ pub fn begin(
     let own_copies: Vec<RelPath> = plan
         .changes
         .iter()
-        .filter(|c| c.target.is_some() && c.path.name().len() > LONG_NAME)
+        .filter(|c| c.target.is_some() && is_long(&c.path))
         .map(|c| c.path.clone())
         .collect();
     // Every item is answered from the plan, so that what the engine remembers is only a matter of time: to read and write the memory
     // of a large tree takes longer than to look at a few files without one.
     let remembers = !scope.items.is_empty() && (base.generation.is_none() || !is_small(&rest));
-    let known_by_engine = base.generation.clone().filter(|_| remembers);
-    let generation = known_by_engine.unwrap_or_default();
-    let (rundir, peer_rundir) = lay(pair, request.run, &generation)?;
-    let mut work = Work {
-        rundir,
-        peer_rundir,
-        profile: unison_profile::render(request.policy, request.peer),
+    let asks = Asks {
         scope,
         own_copies,
-        bulk,
-        engine: None,
         remembers,
         keep_marker_check: known.local.marker && known.remote.marker,
     };
-    if work.scope.items.is_empty() {
+    if bulk.is_empty()
+        && let Some(work) = early.filter(|w| w.asks == asks && w.is_waiting())
+    {
         return Ok(work);
     }
-    let mut asked = work.ask(pair, 0, 0, request.progress);
+    let known_by_engine = base.generation.clone().filter(|_| remembers);
+    let generation = known_by_engine.unwrap_or_default();
+    let ends = &pair.ends();
+    let mut work = Work::lay(request, ends, &generation, asks)?;
+    work.bulk = bulk;
+    if work.asks.scope.items.is_empty() {
+        return Ok(work);
+    }
+    let mut asked = work.ask(ends, NUMBER, 0, request.progress);
     if let Err(EngineError::Archives(_)) = asked {
         // The base decides, not the engine's memory: it can start from nothing.
-        (work.rundir, work.peer_rundir) = lay(pair, request.run, "")?;
-        asked = work.ask(pair, 1, 0, request.progress);
+        (work.rundir, work.peer_rundir) = lay(ends, request.run, "")?;
+        asked = work.ask(ends, WITHOUT_ARCHIVES, 0, request.progress);
     }
     match asked {
         Ok(engine) => work.engine = Some(engine),
@@ -101,10 +124,32 @@ pub fn begin(
 }
 
 impl Work {
+    /// The folder of the run on both hosts, and no engine yet.
+    pub fn lay(
+        request: &Request,
+        ends: &Ends,
+        generation: &str,
+        asks: Asks,
+    ) -> Result<Work, LinkError> {
+        let (rundir, peer_rundir) = lay(ends, request.run, generation)?;
+        Ok(Work {
+            rundir,
+            peer_rundir,
+            profile: unison_profile::render(request.policy, request.peer),
+            asks,
+            bulk: Vec::new(),
+            engine: None,
+        })
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.engine.as_ref().is_some_and(Engine::is_waiting)
+    }
+
     /// Starts an engine on the part of the plan that begins with item `start`, and has it asked its questions.
     pub fn ask(
         &self,
-        pair: &Pair,
+        ends: &Ends,
         number: usize,
         start: usize,
         progress: &dyn Progress,
@@ -113,15 +158,13 @@ impl Work {
             profile: &self.profile,
             rundir: &self.rundir,
             peer_rundir: &self.peer_rundir,
-            local_root: pair.local.said.root.as_deref().unwrap_or_default(),
-            peer_root: pair.peer.said.root.as_deref().unwrap_or_default(),
             number,
-            items: self.scope.part(start),
-            ignore: &self.scope.ignore,
-            backup_not: &self.own_copies,
-            keep_marker_check: self.keep_marker_check,
+            items: self.asks.scope.part(start),
+            ignore: &self.asks.scope.ignore,
+            backup_not: &self.asks.own_copies,
+            keep_marker_check: self.asks.keep_marker_check,
         };
-        engine::ask(pair, &job, progress)
+        engine::ask(ends, &job, progress)
     }
 }
 
@@ -136,10 +179,10 @@ fn is_small(plan: &TruthPlan) -> bool {
     !modes && plan.changes.len() <= SMALL.0 && bytes <= SMALL.1
 }
 
-fn lay(pair: &Pair, run: &str, generation: &str) -> Result<(PathBuf, String), LinkError> {
+fn lay(ends: &Ends, run: &str, generation: &str) -> Result<(PathBuf, String), LinkError> {
     let (near, far) = std::thread::scope(|s| {
-        let far = s.spawn(|| lay_one(&pair.peer, pair, run, generation));
-        let near = lay_one(&pair.local, pair, run, generation);
+        let far = s.spawn(|| lay_one(ends.peer, ends.id, run, generation));
+        let near = lay_one(ends.local, ends.id, run, generation);
         let far = far.join();
         (
             near,
@@ -154,18 +197,11 @@ fn lay(pair: &Pair, run: &str, generation: &str) -> Result<(PathBuf, String), Li
     Ok((Path::new(&near?).to_path_buf(), far?))
 }
 
-fn lay_one(host: &Host, pair: &Pair, run: &str, generation: &str) -> Result<String, LinkError> {
+fn lay_one(host: End, pair: &str, run: &str, generation: &str) -> Result<String, LinkError> {
     let program = host.said.program.as_str();
     let body = host.link.call(
         remote::BEGIN,
-        &[
-            &host.state_given,
-            &pair.id,
-            run,
-            generation,
-            &host.name,
-            program,
-        ],
+        &[host.state, pair, run, generation, host.name, program],
         &[],
     )?;
     remote::value(&body, "rundir")
@@ -173,7 +209,7 @@ fn lay_one(host: &Host, pair: &Pair, run: &str, generation: &str) -> Result<Stri
         .ok_or_else(|| {
             LinkError::failed(
                 format!("the folder of this run could not be made on {}", host.name),
-                format!("on {}: df -h {}", host.name, host.state_given),
+                format!("on {}: df -h {}", host.name, host.state),
             )
         })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::host::process::{self, Heard, Session};
 use crate::host::{clock, signals};
-use crate::lanes::truth::hosts::Pair;
+use crate::lanes::truth::ends::Ends;
 use crate::model::invocation::Invocation;
 use crate::model::path::RelPath;
 use crate::model::plan::Side;
@@ -51,8 +51,6 @@ pub struct Job<'a> {
     pub profile: &'a [u8],
     pub rundir: &'a Path,
     pub peer_rundir: &'a str,
-    pub local_root: &'a str,
-    pub peer_root: &'a str,
     pub number: usize,
     pub items: &'a [Item],
     pub ignore: &'a [RelPath],
@@ -80,9 +78,9 @@ pub struct Ended {
 }
 
 /// Starts an engine on the given items and answers each as planned. `None`: it found nothing to do.
-pub fn ask(pair: &Pair, job: &Job, progress: &dyn Progress) -> Result<Engine, EngineError> {
+pub fn ask(ends: &Ends, job: &Job, progress: &dyn Progress) -> Result<Engine, EngineError> {
     let (invocation, err_path) =
-        lay_out(pair, job).map_err(|e| EngineError::Failed(e.to_string()))?;
+        lay_out(ends, job).map_err(|e| EngineError::Failed(e.to_string()))?;
     let stderr = process::error_file(&err_path).map_err(|e| EngineError::Failed(e.to_string()))?;
     let session =
         Session::start(&invocation, stderr).map_err(|e| EngineError::Failed(e.to_string()))?;
@@ -147,6 +145,11 @@ pub fn ask(pair: &Pair, job: &Job, progress: &dyn Progress) -> Result<Engine, En
 }
 
 impl Engine {
+    /// Whether it has something to do, and waits to be let go on.
+    pub fn is_waiting(&self) -> bool {
+        self.at_question
+    }
+
     fn ended_early(mut self, heard: &[u8]) -> Result<Engine, EngineError> {
         let code = self.session.wait(Duration::from_secs(10)).flatten();
         let said = String::from_utf8_lossy(&self.said()).into_owned();
@@ -240,11 +243,11 @@ impl Engine {
 }
 
 /// Writes the profile and the ssh stand-in into the run's folder; returns the command line.
-fn lay_out(pair: &Pair, job: &Job) -> std::io::Result<(Invocation, PathBuf)> {
-    let starter = pair.scratch.join("start");
+fn lay_out(ends: &Ends, job: &Job) -> std::io::Result<(Invocation, PathBuf)> {
+    let starter = ends.scratch.join("start");
     write_private(
         &starter,
-        pair.peer.link.engine_starter(job.peer_rundir).as_bytes(),
+        ends.peer.link.engine_starter(job.peer_rundir).as_bytes(),
         0o700,
     )?;
     let regex = |paths: &[RelPath]| {
@@ -256,9 +259,9 @@ fn lay_out(pair: &Pair, job: &Job) -> std::io::Result<(Invocation, PathBuf)> {
     let mut profile = unison::run_profile(
         job.profile,
         &RunProfile {
-            local_root: job.local_root,
-            peer_name: &pair.peer.name,
-            peer_root: job.peer_root,
+            local_root: ends.local.said.root.as_deref().unwrap_or_default(),
+            peer_name: ends.peer.name,
+            peer_root: ends.peer.said.root.as_deref().unwrap_or_default(),
             starter: &starter.display().to_string(),
             keep_marker_check: job.keep_marker_check,
             ignore: regex(job.ignore),

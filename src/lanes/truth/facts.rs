@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::host::clock;
 use crate::lanes::truth::base::Base;
+use crate::lanes::truth::ends::{End, Ends};
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::decide::Clocks;
 use crate::model::entry::{ContentHash, Entry};
@@ -81,26 +82,26 @@ fn host(h: &Host, base: &Manifest) -> HostFacts {
 }
 
 /// Whether a fact about the pair is not yet in the base (its roots, its rules).
-pub fn moved(pair: &Pair, policy: &Policy, base: &Manifest) -> bool {
+pub fn moved(ends: &Ends, policy: &Policy, base: &Manifest) -> bool {
     let mut next = Manifest {
         facts: base.facts.clone(),
         ..Manifest::default()
     };
-    set(&mut next, pair, policy);
+    set(&mut next, ends, policy);
     next.facts != base.facts
 }
 
 /// Writes down the facts about the pair as they are now.
-pub fn set(next: &mut Manifest, pair: &Pair, policy: &Policy) {
-    for host in [&pair.local, &pair.peer] {
-        if let Some(root) = &host.said.root {
-            next.facts.insert(root_key(&host.name), root.clone());
+pub fn set(next: &mut Manifest, ends: &Ends, policy: &Policy) {
+    for End { name, said, .. } in [ends.local, ends.peer] {
+        if let Some(root) = &said.root {
+            next.facts.insert(root_key(name), root.clone());
         }
         next.facts
-            .insert(format!("unison {}", host.name), host.said.unison.clone());
+            .insert(format!("unison {name}"), said.unison.clone());
     }
     next.facts
-        .insert(rules_key(&pair.local.name), policy.truth.rules.digest());
+        .insert(rules_key(ends.local.name), policy.truth.rules.digest());
 }
 
 /// Adds what only the content of both replicas tells. `seen`: the part of the base that was looked at; the rest counts as it was.

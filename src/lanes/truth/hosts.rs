@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::host::link::{Agent, Link, LinkError};
+use crate::host::link::{Agent, Link, LinkError, Meanwhile};
 use crate::host::sweep::{Swept, sweep};
 use crate::host::{clock, process, signals};
 use crate::lanes::reach::Reach;
+use crate::lanes::truth::ends::Head;
 use crate::lanes::truth::said::{Said, parse_said};
 use crate::model::entry::ContentHash;
 use crate::model::path::RelPath;
@@ -144,9 +145,11 @@ pub struct Need<'a> {
     tell: Option<mpsc::Sender<()>>,
     /// The part of the trees that is asked for; none for everything.
     region: Option<&'a Region>,
-    /// What is done with this host while the peer is not there yet.
-    meanwhile: Option<&'a (dyn Fn(&mut Host) + Sync)>,
+    /// What is done with this host while the peer is not there yet; it may wait for what the peer says first, if there is a peer.
+    meanwhile: Option<&'a Work<'a>>,
 }
+
+type Work<'a> = dyn Fn(&mut Host, &dyn Fn() -> Option<Head>) + Sync + 'a;
 
 impl<'a> Need<'a> {
     /// `calm`: the digest of this host's list when nothing is to do; `tell` hears of the need once.
@@ -168,7 +171,7 @@ impl<'a> Need<'a> {
         Self { region, ..self }
     }
 
-    pub fn meanwhile(self, work: &'a (dyn Fn(&mut Host) + Sync)) -> Self {
+    pub fn meanwhile(self, work: &'a Work<'a>) -> Self {
         Self {
             meanwhile: Some(work),
             ..self
@@ -267,19 +270,21 @@ fn both(
         root: peer.root.clone(),
         unison: peer.unison.clone(),
     };
-    let open_one =
-        |asked: Asked, file: &Path| open_host(policy, asked, &id, (run, &who, want), file, need);
+    let open_one = |asked: Asked, file: &Path, head: &(dyn Fn(Head) + Sync)| {
+        open_host(policy, asked, &id, (run, &who, want), file, (need, head))
+    };
     let (here, there) = (scratch.join("local.err"), scratch.join("peer.err"));
     let (local, peer) = std::thread::scope(|s| {
-        let far = s.spawn(|| open_one(theirs, &there));
-        let mut near = open_one(ours, &here);
+        let (tell, heads) = mpsc::channel();
+        let far = s.spawn(move || open_one(theirs, &there, &|head| drop(tell.send(head))));
+        let mut near = open_one(ours, &here, &|_| {});
         if let Ok(host) = &mut near
             && need.sees(host.sweep_digest.as_deref())
             // While the peer is not there yet; what is wrong with it is said when both are sorted.
             && sort_tree(host, &Sorted::default(), &policy.truth.rules).is_ok()
             && let Some(work) = need.meanwhile
         {
-            work(host);
+            work(host, &|| heads.recv().ok());
         }
         (near, far.join())
     });
@@ -314,7 +319,7 @@ fn open_host(
     pair: &str,
     (run, who, want): (&str, &str, &str),
     stderr: &Path,
-    need: &Need,
+    (need, tell): (&Need, &(dyn Fn(Head) + Sync)),
 ) -> Result<Host, OpenError> {
     let rules = &policy.truth.rules;
     let prunes = rules.prune_names();
@@ -345,7 +350,12 @@ fn open_host(
     for lines in [&includes, &prunes, &on_the_way] {
         parameters.extend(lines.iter().map(String::as_str));
     }
-    let (agent, mut body) = asked.link.open_agent(&parameters, stderr, &need.is)?;
+    let told = |body: &[u8]| tell(Head::of(&asked.link, &asked.state, &asked.unison, body));
+    let meanwhile = Meanwhile {
+        more: &need.is,
+        head: &told,
+    };
+    let (agent, mut body) = asked.link.open_agent(&parameters, stderr, &meanwhile)?;
     let name = asked.link.name.clone();
     if let Some(what) = remote::value(&body, "nolock") {
         let what = crate::model::text::neutral(what);

@@ -3,7 +3,7 @@
 //! Invariant: a [`Proposal`] has changed nothing in any replica, and dropping it lets everything go.
 
 use std::path::{Path, PathBuf};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 
 use crate::host::files;
 use crate::host::link::LinkError;
@@ -11,9 +11,10 @@ use crate::lanes::reach::Reach;
 use crate::lanes::truth::base::{self, Base};
 use crate::lanes::truth::begin::{Work, begin};
 use crate::lanes::truth::calm::Calm;
+use crate::lanes::truth::ends::Head;
 use crate::lanes::truth::engine::EngineError;
 use crate::lanes::truth::hosts::{self, Host, Need, OpenError, Pair};
-use crate::lanes::truth::{calm, content, facts};
+use crate::lanes::truth::{calm, commit, content, early, facts};
 use crate::model::decide::{Clocks, Judge};
 use crate::model::entry::Entry;
 use crate::model::finding::{Finding, Severity};
@@ -132,7 +133,11 @@ fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, 
         true => calm::load(&id, policy, crate::host::clock::now_ns()),
         false => None,
     };
-    let (pair, memory) = open(request, &id, calm.as_ref(), region);
+    let Opened {
+        pair,
+        memory,
+        guess,
+    } = open(request, &id, calm.as_ref(), region);
     let mut pair = pair?;
     let is_odd = |h: &Host| !h.said.through.is_empty() || !h.said.pending.is_empty();
     if region.is_some() && (is_odd(&pair.local) || is_odd(&pair.peer)) {
@@ -179,6 +184,7 @@ fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, 
     let is_bounded =
         |r: &Region| [&pair.local, &pair.peer].map(|h| r.is_bounded(&h.tree)) == [true; 2];
     if region.is_some_and(|r| !is_bounded(r)) {
+        unused(&pair, request.run, guess);
         return Ok(None);
     }
     let (local, far) = content::replicas(&mut pair, &mut index, region)?;
@@ -204,14 +210,17 @@ fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, 
         note_through(&mut plan, through);
     }
     let settled = agreed.is_empty() && recovered.is_empty();
-    if whole && settled && !facts::moved(&pair, policy, &base.manifest) {
+    if whole && settled && !facts::moved(&pair.ends(), policy, &base.manifest) {
         calm::remember(policy, &pair, &base, &plan, (&local, &far), &index);
     }
     let work = if plan.changes.is_empty() {
+        unused(&pair, request.run, guess);
         None
     } else {
         progress.phase("asking the engine", Some(plan.changes.len() as u64));
-        Some(begin(request, &pair, &base, &plan, &local, &far, &known)?)
+        Some(begin(
+            request, &pair, &base, &plan, &local, &far, &known, guess,
+        )?)
     };
     known.leaks = leaks(policy, &plan, work.as_ref());
     let verdicts = match guards::guard(plan.clone(), &known, &policy.guards, request.allow) {
@@ -235,23 +244,30 @@ fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, 
     }))
 }
 
+/// What was found out while both hosts were opened.
+struct Opened {
+    pair: Result<Pair, OpenError>,
+    memory: Option<(Index, Option<base::Early>)>,
+    /// An engine that was asked for what will probably be the plan.
+    guess: Option<Work>,
+}
+
 /// Opens both hosts; what this one remembers is read meanwhile, as soon as it is known to be needed.
-#[expect(clippy::type_complexity, reason = "two answers of two threads")]
-fn open(
-    request: &Request,
-    id: &str,
-    calm: Option<&Calm>,
-    region: Option<&Region>,
-) -> (
-    Result<Pair, OpenError>,
-    Option<(Index, Option<base::Early>)>,
-) {
+fn open(request: &Request, id: &str, calm: Option<&Calm>, region: Option<&Region>) -> Opened {
     let (news, is_news) = mpsc::channel();
     let calm = calm.map(|c| c.local.as_str());
     // Whoever comes first reads it, and the other one waits.
     let memory = OnceLock::new();
     let read = || memory.get_or_init(|| remembered(request, id));
-    let work = |host: &mut Host| content::hash_early(host, &read().0);
+    let guess = Mutex::new(None);
+    let work = |host: &mut Host, head: &dyn Fn() -> Option<Head>| {
+        let (index, base) = read();
+        content::hash_early(host, index);
+        if let Some(base) = base {
+            let work = early::begin(request, host, index, base, region, head);
+            *guess.lock().unwrap_or_else(PoisonError::into_inner) = work;
+        }
+    };
     let pair = std::thread::scope(|s| {
         let reading = s.spawn(move || is_news.recv().map(|()| read()).is_ok());
         let need = Need::of_trees(calm, news).within(region).meanwhile(&work);
@@ -267,7 +283,19 @@ fn open(
         let _ = reading.join();
         pair
     });
-    (pair, memory.into_inner())
+    Opened {
+        pair,
+        memory: memory.into_inner(),
+        guess: guess.into_inner().unwrap_or_else(PoisonError::into_inner),
+    }
+}
+
+/// An engine that was asked in vain leaves nothing.
+fn unused(pair: &Pair, run: &str, guess: Option<Work>) {
+    if let Some(work) = guess {
+        drop(work);
+        commit::discard(pair, run);
+    }
 }
 
 /// What this host remembers of content, and of the newest base.

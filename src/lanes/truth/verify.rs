@@ -202,27 +202,18 @@ fn difference(expected: &Entry, arrived: &Entry) -> String {
     }
 }
 
-/// Which of the replaced versions really lie in the run's backup folder of a side.
-pub fn kept(
-    host: &Host,
-    rundir: &str,
-    side: Side,
-    changes: &[Change],
-) -> Result<Vec<RelPath>, LinkError> {
-    let wanted: Vec<RelPath> = changes
-        .iter()
-        .filter(|c| {
-            c.to == side && c.kind != Kind::Meta && c.target.as_ref().is_some_and(|t| !t.is_dir())
-        })
-        .map(|c| c.path.clone())
-        .collect();
-    let found = content::look(
-        &host.link,
-        &format!("{rundir}/backup"),
-        &host.said.style,
-        false,
-        &wanted,
-    )?;
+/// The paths of a side whose versions are replaced, so that they have to be kept.
+pub fn replaced(side: Side, changes: &[Change]) -> Vec<RelPath> {
+    let is_replaced = |c: &&Change| {
+        c.to == side && c.kind != Kind::Meta && c.target.as_ref().is_some_and(|t| !t.is_dir())
+    };
+    let replaced = changes.iter().filter(is_replaced);
+    replaced.map(|c| c.path.clone()).collect()
+}
+
+/// Which of them really lie in the run's backup folder.
+pub fn kept(host: &Host, folder: &str, wanted: &[RelPath]) -> Result<Vec<RelPath>, LinkError> {
+    let found = content::look(&host.link, folder, &host.said.style, false, wanted)?;
     Ok(found
         .into_iter()
         .filter(|(_, s)| s.what != What::Dir)
