@@ -494,5 +494,4 @@ fn state_leak(facts: &Facts) -> Vec<Finding> {
 }
 
 #[cfg(test)]
-#[path = "guards_tests.rs"]
 mod tests;
