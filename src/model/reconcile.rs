@@ -399,5 +399,4 @@ fn mark_moves(changes: &mut [Change]) {
 #[path = "reconcile_properties.rs"]
 mod properties;
 #[cfg(test)]
-#[path = "reconcile_tests.rs"]
 mod tests;
