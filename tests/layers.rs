@@ -65,8 +65,8 @@ fn check(path: &str, source: &str) -> Vec<String> {
         faults.push(format!("{path}: does not open with //!"));
     }
     let modules = module_path(path);
-    // Also tests that are too many for one file: `schema_tests`, `reconcile_properties`.
-    let of_tests = |m: &String| m == "tests" || m.ends_with("_tests") || m.ends_with("_properties");
+    // Also tests that are too many for one file: `schema_tests`.
+    let of_tests = |m: &String| m == "tests" || m.ends_with("_tests");
     if modules.iter().any(of_tests) {
         return faults;
     }

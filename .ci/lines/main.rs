@@ -67,7 +67,7 @@ fn share(reached: usize, all: usize) -> f64 {
 fn is_test(path: &Path) -> bool {
     path.iter().filter_map(|part| part.to_str()).any(|part| {
         let name = part.trim_end_matches(".rs");
-        name == ".." || name == "tests" || name.ends_with("_tests") || name.ends_with("_properties")
+        name == ".." || name == "tests" || name.ends_with("_tests")
     })
 }
 

@@ -396,7 +396,4 @@ fn mark_moves(changes: &mut [Change]) {
 }
 
 #[cfg(test)]
-#[path = "reconcile_properties.rs"]
-mod properties;
-#[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 mod apart;
 mod base;
 mod deleted_directories;
+mod properties;
 mod reasons;
 mod renames;
 mod replaced;
@@ -17,7 +18,7 @@ use crate::model::tree::Stat;
 
 const S: i128 = 1_000_000_000;
 
-pub(super) fn judge_by(strategy: Strategy, permissions: bool) -> Judge {
+fn judge_by(strategy: Strategy, permissions: bool) -> Judge {
     Judge {
         strategy,
         permissions,
