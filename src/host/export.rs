@@ -100,7 +100,7 @@ mod tests {
             for n in 0..40 {
                 let script = dir.join(format!("s{thread}-{n}"));
                 write_script(&script, "#!/bin/sh\nexit 7\n").unwrap();
-                let out = process::run(&Invocation::new(&script), Vec::new());
+                let out = process::run(&Invocation::new(&script), &[]);
                 assert_eq!(out.unwrap().code, Some(7));
             }
         };

@@ -177,25 +177,39 @@ impl Link {
         parameters: &[&str],
         data: &[u8],
     ) -> Result<(Vec<u8>, String), LinkError> {
-        self.call_with(script, parameters, &|_| data.to_vec())
+        self.send(script, parameters, nonce(), &[data])
     }
 
-    /// As [`Link::call`], for data whose parts are told apart by the nonce.
+    /// As [`Link::call`], for two kinds of data; a line of this mark, behind the nonce, tells where the second begins.
     pub fn call_with(
         &self,
         script: &str,
         parameters: &[&str],
-        data: &dyn Fn(&str) -> Vec<u8>,
-    ) -> Result<(Vec<u8>, String), LinkError> {
+        (first, mark, second): (&[u8], &str, &[u8]),
+    ) -> Result<Vec<u8>, LinkError> {
         let nonce = nonce();
+        let between = format!("{nonce} {mark}\n");
+        let data = [first, between.as_bytes(), second];
+        self.send(script, parameters, nonce, &data)
+            .map(|(body, _)| body)
+    }
+
+    /// The data stays where it is: what is long is handed to several hosts.
+    fn send(
+        &self,
+        script: &str,
+        parameters: &[&str],
+        nonce: String,
+        data: &[&[u8]],
+    ) -> Result<(Vec<u8>, String), LinkError> {
         let mut all = vec![nonce.as_str()];
         all.extend(parameters);
-        let mut stdin = remote::encode(script, &all).ok_or_else(|| self.unsendable())?;
-        stdin.extend_from_slice(&data(&nonce));
+        let script = remote::encode(script, &all).ok_or_else(|| self.unsendable())?;
+        let stdin = [&[script.as_slice()], data].concat();
         let small = self.shell.run(&|| self.invocation(false), &nonce, &stdin);
         let (stdout, stderr) = match small {
             Some(said) => said.map(|s| (s.stdout, s.stderr)),
-            None => process::run(&self.invocation(false), stdin).map(|o| (o.stdout, o.stderr)),
+            None => process::run(&self.invocation(false), &stdin).map(|o| (o.stdout, o.stderr)),
         }
         .map_err(|e| self.not_started(&e))?;
         match remote::unframed(stdout, &nonce) {

@@ -102,13 +102,21 @@ pub fn while_none_starts<T>(write: impl FnOnce() -> T) -> T {
     write()
 }
 
-/// Runs to the end with the given standard input and returns what it said.
-pub fn run(what: &Invocation, stdin: Vec<u8>) -> io::Result<Output> {
+/// Runs to the end with the given standard input, which may lie in several places, and returns what it said.
+pub fn run(what: &Invocation, stdin: &[&[u8]]) -> io::Result<Output> {
+    let (child_in, mut pipe) = io::pipe()?;
     let what = expression(what)
-        .stdin_bytes(stdin)
+        .stdin_file(child_in)
         .stdout_capture()
         .stderr_capture();
-    let out = start(&what)?.into_output()?;
+    let handle = start(&what)?;
+    // It holds the child's end of the pipe, too: while it lives, nobody hears that the child has ended.
+    drop(what);
+    let out = std::thread::scope(|s| {
+        // Who does not want all of it has a reason, and says it.
+        s.spawn(move || stdin.iter().try_for_each(|part| pipe.write_all(part)));
+        handle.into_output()
+    })?;
     Ok(Output {
         code: out.status.code(),
         stdout: out.stdout,

@@ -46,9 +46,14 @@ impl Place {
         &self,
         start: &dyn Fn() -> Invocation,
         nonce: &str,
-        input: &[u8],
+        input: &[&[u8]],
     ) -> Option<io::Result<Said>> {
-        let (script, data) = remote::parts(input)?;
+        // It only becomes longer.
+        if input.iter().map(|part| part.len()).sum::<usize>() > MOST {
+            return None;
+        }
+        let input = input.concat();
+        let (script, data) = remote::parts(&input)?;
         let request = request(nonce, script, data);
         if request.len() > MOST {
             return None;
@@ -214,9 +219,8 @@ mod tests {
     }
 
     fn ask(place: &Place, script: &str, parameters: &[&str], data: &[u8]) -> Said {
-        let mut input = remote::encode(script, parameters).unwrap();
-        input.extend_from_slice(data);
-        place.run(&local, "n0", &input).unwrap().unwrap()
+        let input = remote::encode(script, parameters).unwrap();
+        place.run(&local, "n0", &[&input, data]).unwrap().unwrap()
     }
 
     #[test]
@@ -240,6 +244,6 @@ mod tests {
         assert_eq!(said.stdout, b"");
         assert_eq!(ask(&place, "echo again", &[], b"").stdout, b"again\n");
         let long = remote::encode("cat", &[&"x".repeat(MOST)]).unwrap();
-        assert!(place.run(&local, "n0", &long).is_none());
+        assert!(place.run(&local, "n0", &[&long]).is_none());
     }
 }

@@ -271,7 +271,7 @@ mod tests {
         let find = Invocation::new("find")
             .args(from.iter().chain(&words).copied())
             .within(root);
-        let said = process::run(&find, Vec::new()).unwrap();
+        let said = process::run(&find, &[]).unwrap();
         let list = [
             b"n SWEEP gnu\n".as_slice(),
             &said.stdout,

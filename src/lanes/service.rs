@@ -358,7 +358,7 @@ const ANSWERS: Duration = Duration::from_secs(3);
 pub fn call(command: &Command) -> Result<String, String> {
     let until = clock::monotonic() + SETTLES;
     loop {
-        match once(command, |what| process::run(what, Vec::new())) {
+        match once(command, |what| process::run(what, &[])) {
             Err(why)
                 if command.iter().any(|w| w == "bootstrap")
                     && why.contains("5: Input/output error")

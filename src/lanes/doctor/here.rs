@@ -260,7 +260,7 @@ fn needs_passphrase(path: &Path) -> bool {
     let ask = Invocation::new("ssh-keygen")
         .args(["-y", "-P", "", "-f"])
         .args([path.as_os_str()]);
-    process::run(&ask, Vec::new()).is_ok_and(|o| {
+    process::run(&ask, &[]).is_ok_and(|o| {
         o.code != Some(0) && String::from_utf8_lossy(&o.stderr).contains("passphrase")
     })
 }
@@ -274,7 +274,7 @@ fn agent(peers: &str, book: &mut Book) {
         .map(|n| home.join(".ssh").join(n))
         .find(|p| plain_files::exists(p));
     let listed = variable("SSH_AUTH_SOCK").map(|_| {
-        let said = process::run(&Invocation::new("ssh-add").args(["-l"]), Vec::new());
+        let said = process::run(&Invocation::new("ssh-add").args(["-l"]), &[]);
         said.ok().and_then(|o| o.code)
     });
     let fix = "set `identity` of the [[peer]] or target to a key without a passphrase";

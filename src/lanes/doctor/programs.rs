@@ -93,7 +93,7 @@ pub(super) fn rows(policy: &Policy, book: &mut Book) {
             );
             continue;
         };
-        let asked = process::run(&Invocation::new(&path).args([w.flag]), Vec::new());
+        let asked = process::run(&Invocation::new(&path).args([w.flag]), &[]);
         let said = asked
             .map(|o| [o.stdout, o.stderr].concat())
             .unwrap_or_default();
@@ -139,7 +139,7 @@ fn holes(line: &str, book: &mut Book) {
     let asked = Invocation::new("dpkg-query")
         .args(["-W", "-f"])
         .args(revision);
-    let said = process::run(&asked, Vec::new()).map(|o| o.stdout);
+    let said = process::run(&asked, &[]).map(|o| o.stdout);
     let said = neutral(&String::from_utf8_lossy(&said.unwrap_or_default()));
     if said.contains("+deb") || said.contains("ubuntu") {
         book.good("rsync", format!("{said}: mended by the distribution"));

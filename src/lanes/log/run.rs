@@ -394,7 +394,7 @@ fn broke(lane: &mut LogLane, peer: &Peer, command: &str, e: &PullError) {
 pub fn ours(program: &std::path::Path) -> Option<Flavour> {
     let ask = |more: &[&str]| {
         let call = Invocation::new(program).args(rsync::NEEDED).args(more);
-        let out = process::run(&call.args(["--version"]), Vec::new()).ok()?;
+        let out = process::run(&call.args(["--version"]), &[]).ok()?;
         (out.code == Some(0)).then(|| String::from_utf8_lossy(&out.stdout).into_owned())
     };
     let modern = ask(&[rsync::MODERN]);

@@ -21,6 +21,7 @@ pub fn arm(
     work: &Work,
     writer: Option<&str>,
 ) -> Result<Armed, LinkError> {
+    let pending = base::pending_bytes(plan, Side::Local);
     let snapshot = snapshot(p, request, plan, writer);
     let one = |side: Side| {
         let host = if side == Side::Local {
@@ -48,14 +49,9 @@ pub fn arm(
             &n,
         ];
         parameters.extend(copies.iter().map(String::as_str));
-        let data = |nonce: &str| {
-            let mut data = base::pending_bytes(plan, Side::Local);
-            data.extend_from_slice(format!("{nonce} SNAPSHOT\n").as_bytes());
-            data.extend_from_slice(&snapshot);
-            data
-        };
+        let data = (&*pending, "SNAPSHOT", &*snapshot);
         host.link
-            .call_with(remote::ARM, &parameters, &data)
+            .call_with(remote::ARM, &parameters, data)
             .map(|_| ())
     };
     std::thread::scope(|s| {
