@@ -3,8 +3,6 @@
 //! GNU sample, `\0` between fields: `f\05\01700000000.1234567890\01700000001.5\042\0644\0./docs/a.md\0\0`.
 //! Invariant: an entry whose path is not below the root, or a truncated list, is an error and never "absent".
 
-use std::collections::BTreeMap;
-
 use crate::model::entry::ContentHash;
 use crate::model::number::{octal, signed, unsigned};
 use crate::model::path::RelPath;
@@ -272,9 +270,11 @@ pub fn seconds(bytes: &[u8]) -> Option<i128> {
         .checked_add(ns.into())
 }
 
-/// Lines of the hash script for names without anything special: `<64 hex>  ./name`.
-pub fn parse_hashes(body: &[u8]) -> BTreeMap<RelPath, ContentHash> {
-    let mut out = BTreeMap::new();
+/// Lines of the hash script for names without anything special: `<64 hex>  ./name`. `asked` rises; what was not asked for is not
+/// believed.
+pub fn parse_hashes(body: &[u8], asked: &[RelPath]) -> Vec<(RelPath, ContentHash)> {
+    let mut out = Vec::with_capacity(asked.len());
+    let mut next = 0;
     for line in body.split(|b| *b == b'\n') {
         let Some((hash, rest)) = line.split_at_checked(64) else {
             continue;
@@ -286,15 +286,24 @@ pub fn parse_hashes(body: &[u8]) -> BTreeMap<RelPath, ContentHash> {
         else {
             continue;
         };
-        if let (Some(hash), Some(path)) = (ContentHash::parse(hash), below(name)) {
-            out.insert(path, hash);
+        let (Some(hash), Some(name)) = (ContentHash::parse(hash), inner(name)) else {
+            continue;
+        };
+        // Mostly they come as they were asked for.
+        let found = match asked.get(next) {
+            Some(path) if path.as_bytes() == name => Ok(next),
+            _ => asked.binary_search_by(|p| p.as_bytes().cmp(name)),
+        };
+        if let Ok(at) = found {
+            out.push((asked[at].clone(), hash));
+            next = at + 1;
         }
     }
     out
 }
 
 /// Lines of the hash script for odd names: one hash or an empty line for each, in order.
-pub fn parse_hashes_in_order(body: &[u8], names: &[RelPath]) -> BTreeMap<RelPath, ContentHash> {
+pub fn parse_hashes_in_order(body: &[u8], names: &[RelPath]) -> Vec<(RelPath, ContentHash)> {
     body.split(|b| *b == b'\n')
         .zip(names)
         .filter_map(|(line, path)| Some((path.clone(), ContentHash::parse(line)?)))
@@ -408,7 +417,16 @@ mod tests {
     fn hashes_are_matched_by_name() {
         let h = "a".repeat(64);
         let body = format!("{h}  ./x y\n{h} *./z\nshort  ./q\n\\{h}  ./esc\n");
-        let got = parse_hashes(body.as_bytes());
-        assert_eq!(got.len(), 2);
+        let asked = ["esc", "q", "x y", "z"].map(|p| RelPath::new(p).unwrap());
+        for asked in [&asked[..], &asked[2..]] {
+            let got = parse_hashes(body.as_bytes(), asked);
+            let names: Vec<_> = got.iter().map(|(p, _)| p.as_bytes()).collect();
+            assert_eq!(names, [&b"x y"[..], b"z"]);
+        }
+        // In whatever order, and nothing that was not asked for.
+        let body = format!("{h}  ./z\n{h}  ./other\n{h}  ./x y\n");
+        let got = parse_hashes(body.as_bytes(), &asked[1..]);
+        let names: Vec<_> = got.iter().map(|(p, _)| p.as_bytes()).collect();
+        assert_eq!(names, [&b"z"[..], b"x y"]);
     }
 }

@@ -316,7 +316,8 @@ impl Job<'_> {
             Layout::InPlace => root.to_owned(),
             Layout::Releases => format!("{root}/releases/.ubos-sync.{}", self.run),
         };
-        known.extend(content::hash(&on.link, &tree, &doubtful)?);
+        let read = content::hash(&on.link, &tree, &doubtful)?;
+        known.extend(read.iter().map(|(p, h)| (p.clone(), *h)));
         let looked = crate::host::clock::now_ns();
         for (path, wanted) in to_prove {
             let now = &after[path];

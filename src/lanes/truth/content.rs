@@ -10,8 +10,10 @@ use crate::model::path::RelPath;
 use crate::model::plan::Side;
 use crate::model::reconcile::Replica;
 use crate::model::region::Region;
+use crate::model::sorted::Sorted;
 use crate::model::thread::joined;
 use crate::model::tree::{Stat, Tree, What};
+use crate::model::walk::Walk;
 use crate::tool::{facts, remote};
 
 /// Builds both replicas with content, hashing on both hosts at once whatever the index does not know. Outside a region, what it knows
@@ -71,7 +73,7 @@ fn hash_unknown(
     host: &Host,
     tree: &Tree,
     index: &Index,
-) -> Result<BTreeMap<RelPath, ContentHash>, LinkError> {
+) -> Result<Sorted<ContentHash>, LinkError> {
     let mut known = index.walk(side);
     let is_unknown =
         |(p, s): &(&RelPath, &Stat)| s.what == What::File && known.hash(p, s).is_none();
@@ -79,46 +81,41 @@ fn hash_unknown(
     hash(&host.link, &host.root_given, &paths.collect::<Vec<_>>())
 }
 
-fn replica(
-    side: Side,
-    tree: Tree,
-    fresh: &BTreeMap<RelPath, ContentHash>,
-    index: &Index,
-) -> Replica {
-    let mut known = index.walk(side);
+fn replica(side: Side, tree: Tree, fresh: &Sorted<ContentHash>, index: &Index) -> Replica {
+    let (mut fresh, mut known) = (Walk::of(fresh), index.walk(side));
     // What is too young to be remembered is still known now.
     Replica::of(tree, |path, stat| {
-        let fresh = fresh.get(path).copied();
+        let fresh = fresh.at(path).copied();
         fresh.or_else(|| known.hash(path, stat))
     })
 }
 
+/// So many names are asked about in one go: the answers about a large tree are not small, either.
+const PART: usize = 50_000;
+
 /// Hashes of named files; a file that cannot be read is missing from the answer.
-pub fn hash(
-    link: &Link,
-    root: &str,
-    paths: &[RelPath],
-) -> Result<BTreeMap<RelPath, ContentHash>, LinkError> {
+pub fn hash(link: &Link, root: &str, paths: &[RelPath]) -> Result<Sorted<ContentHash>, LinkError> {
     let odd = |p: &RelPath| {
         p.as_bytes()
             .iter()
             .any(|b| b.is_ascii_control() || *b == b'\\')
     };
-    let (strange, plain): (Vec<RelPath>, Vec<RelPath>) = paths.iter().cloned().partition(odd);
-    let mut out = BTreeMap::new();
+    let (strange, mut plain): (Vec<RelPath>, Vec<RelPath>) = paths.iter().cloned().partition(odd);
+    plain.sort();
+    let mut out = Vec::new();
     let ask = |how, paths: &[RelPath]| {
         let names = Names::of(paths);
         let parameters = [&[root][..], &names.parameters(), &[how]].concat();
         link.call(remote::HASH, &parameters, &names.data)
     };
-    if !plain.is_empty() {
-        out.append(&mut facts::parse_hashes(&ask("bulk", &plain)?));
+    for part in plain.chunks(PART) {
+        out.append(&mut facts::parse_hashes(&ask("bulk", part)?, part));
     }
-    if !strange.is_empty() {
-        let body = ask("each", &strange)?;
-        out.append(&mut facts::parse_hashes_in_order(&body, &strange));
+    for part in strange.chunks(PART) {
+        let body = ask("each", part)?;
+        out.append(&mut facts::parse_hashes_in_order(&body, part));
     }
-    Ok(out)
+    Ok(out.into_iter().collect())
 }
 
 /// The facts of named paths now; what is not there is missing from the answer, and what is only seen through a link is not there.

@@ -2,7 +2,6 @@
 //!
 //! Invariant: a [`Pair`] exists only while both agents live; dropping it lets both locks go.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -39,7 +38,7 @@ pub struct Host {
     /// Filled by [`sort_trees`].
     pub tree: Tree,
     /// What was hashed of it while the other host was not there yet.
-    pub hashed: Option<BTreeMap<RelPath, ContentHash>>,
+    pub hashed: Option<Sorted<ContentHash>>,
     /// The list of files as it came, until it is sorted.
     list: List,
     /// Of the list, when it is complete; equal lists are equal trees.

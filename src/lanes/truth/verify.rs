@@ -11,6 +11,7 @@ use crate::model::index::Index;
 use crate::model::path::RelPath;
 use crate::model::plan::{Change, Kind, Side};
 use crate::model::record::ResultWord;
+use crate::model::sorted::Sorted;
 use crate::model::tree::{Stat, What};
 
 /// What became of one change.
@@ -28,7 +29,7 @@ pub struct Verified {
 #[derive(Default)]
 struct Seen {
     stats: BTreeMap<RelPath, Stat>,
-    hashes: BTreeMap<RelPath, ContentHash>,
+    hashes: Sorted<ContentHash>,
 }
 
 impl Seen {

@@ -301,7 +301,7 @@ fn seen<'k>(
         }
     }
     let read = content::hash(&host.link, root, &files)?;
-    hashes.extend(read.into_iter().map(|(p, h)| (p, Some(h))));
+    hashes.extend(read.iter().map(|(p, h)| (p.clone(), Some(*h))));
     let wanted: HashSet<&RelPath> = paths.iter().collect();
     Ok(stats
         .into_iter()
