@@ -21,6 +21,9 @@ use packed::{Cursor, Packed, Packer};
 /// How close to the sweep a change makes an entry untrustworthy.
 const RACY_NS: i128 = 2_000_000_000;
 
+/// So much that was learnt, and as much as half of the rest, is packed: by itself it takes three times the room.
+const MANY: usize = if cfg!(test) { 4 } else { 1 << 14 };
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known {
     size: u64,
@@ -64,6 +67,26 @@ struct Files {
 }
 
 impl Files {
+    fn learn(&mut self, path: &RelPath, known: Option<Known>) {
+        self.since.insert(path.clone(), known);
+        if self.since.len() > MANY.max(self.packed.len() / 2) {
+            self.settle();
+        }
+    }
+
+    /// Packs what was learnt together with the rest.
+    fn settle(&mut self) {
+        let mut bytes = Vec::new();
+        // Writing to memory does not fail.
+        let written = self.write(&mut bytes);
+        bytes.shrink_to_fit();
+        let part = 0..bytes.len();
+        if let (Ok(_), Some(packed)) = (written, Packed::read(&Arc::new(bytes), part)) {
+            let since = BTreeMap::new();
+            *self = Self { packed, since };
+        }
+    }
+
     fn get(&self, path: &RelPath) -> Option<Known> {
         match self.since.get(path) {
             Some(later) => *later,
@@ -136,7 +159,7 @@ impl Index {
             Side::Local => &mut self.local,
             Side::Peer => &mut self.peer,
         };
-        files.since.insert(path.clone(), known);
+        files.learn(path, known);
     }
 
     pub fn hash(&self, side: Side, path: &RelPath, stat: &Stat) -> Option<ContentHash> {
@@ -293,6 +316,35 @@ mod tests {
         );
         assert!(index.hash(Side::Peer, &path, &stat(1_001)).is_none());
         assert!(index.hash(Side::Local, &path, &stat(1_000)).is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_learnt_is_known_however_much_of_it_is_packed(
+            steps in proptest::collection::vec(("[ab]{1,4}", proptest::option::of(0u64..9)), 0..60),
+        ) {
+            let mut index = Index::default();
+            let mut all: BTreeMap<RelPath, Option<u64>> = BTreeMap::new();
+            let at = |size| Stat { size, ..stat(1) };
+            let hash = |size: u64| ContentHash::from([size as u8; 32]);
+            for (path, size) in steps {
+                let path = RelPath::new(path).unwrap();
+                match size {
+                    Some(n) => index.remember(Side::Peer, &path, &at(n), hash(n), 9_000_000_000),
+                    None => index.forget(Side::Peer, &path),
+                }
+                all.insert(path, size);
+            }
+            let again = Index::parse(index.to_bytes());
+            let (mut walk, mut other) = (index.walk(Side::Peer), again.walk(Side::Peer));
+            for (path, size) in &all {
+                let found = size.map(hash);
+                let stat = at(size.unwrap_or(0));
+                proptest::prop_assert_eq!(index.hash(Side::Peer, path, &stat), found);
+                proptest::prop_assert_eq!(walk.hash(path, &stat), found);
+                proptest::prop_assert_eq!(other.hash(path, &stat), found);
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use super::path::RelPath;
 
+/// So many changes, and half as many as there are paths, are made one piece with the rest.
+const MANY: usize = if cfg!(test) { 4 } else { 1 << 14 };
+
 #[derive(Clone)]
 pub struct Sorted<V> {
     whole: Arc<Vec<(RelPath, V)>>,
@@ -59,17 +62,35 @@ impl<V> Sorted<V> {
         self.get(path).is_some()
     }
 
-    pub fn insert(&mut self, path: RelPath, value: V) {
+    pub fn insert(&mut self, path: RelPath, value: V)
+    where
+        V: Clone,
+    {
         self.len += usize::from(!self.contains_key(&path));
         self.since.insert(path, Some(value));
+        self.settle_many();
     }
 
-    pub fn remove(&mut self, path: &RelPath) {
+    pub fn remove(&mut self, path: &RelPath)
+    where
+        V: Clone,
+    {
         self.len -= usize::from(self.contains_key(path));
         match self.at_first(path) {
             Some(_) => self.since.insert(path.clone(), None),
             None => self.since.remove(path),
         };
+        self.settle_many();
+    }
+
+    /// What was changed takes twice the room of the rest.
+    fn settle_many(&mut self)
+    where
+        V: Clone,
+    {
+        if self.since.len() > MANY.max(self.whole.len() / 2) {
+            self.settle();
+        }
     }
 
     /// How many paths come before one that is there, as long as nothing was changed since.
@@ -84,8 +105,9 @@ impl<V> Sorted<V> {
         V: Clone,
     {
         if !self.since.is_empty() {
-            let all = self.iter().map(|(p, v)| (p.clone(), v.clone()));
-            *self = Self::in_order(all.collect());
+            let mut all = Vec::with_capacity(self.len);
+            all.extend(self.iter().map(|(p, v)| (p.clone(), v.clone())));
+            *self = Self::in_order(all);
         }
     }
 

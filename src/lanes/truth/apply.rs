@@ -124,7 +124,10 @@ fn carry_out<'w>(
             || p.base.worn
             || facts::moved(&p.pair.ends(), request.policy, &p.base.manifest)
         {
-            match advance(p, request, plan, &[], false, keep) {
+            // Nobody asks for the trees any more, and to write a whole base takes room.
+            (p.local, p.peer) = Default::default();
+            let agreed = std::mem::take(&mut p.agreed);
+            match advance(p, agreed, request, plan, &[], false, keep) {
                 Ok(()) => out.generation = Some(request.run.to_owned()),
                 Err(e) => out.broke = Some(Broke::Failed(e.to_string())),
             }
@@ -212,9 +215,10 @@ fn carry_out<'w>(
         }
     }
     let with_archives = out.broke.is_none() && work.asks.remembers;
+    let agreed = std::mem::take(&mut p.agreed);
     let advanced = std::thread::scope(|s| {
         s.spawn(|| save_index(&p.pair, &p.index));
-        advance(p, request, plan, &out.results, with_archives, keep)
+        advance(p, agreed, request, plan, &out.results, with_archives, keep)
     });
     match advanced {
         Ok(()) => out.generation = Some(request.run.to_owned()),
@@ -395,6 +399,7 @@ fn kept(
 /// The base after this run: what both sides agree on now becomes current on both hosts.
 fn advance(
     p: &Proposal,
+    agreed: Vec<(RelPath, Option<Entry>)>,
     request: &Request,
     plan: &TruthPlan,
     results: &[Verified],
@@ -402,18 +407,18 @@ fn advance(
     keep: &Snapshots,
 ) -> Result<(), LinkError> {
     let mut next = p.base.manifest.clone();
-    for (path, entry) in &p.agreed {
+    for (path, entry) in agreed {
         match entry {
-            Some(e) => next.entries.insert(path.clone(), e.clone()),
-            None => next.entries.remove(path),
-        };
+            Some(e) => next.entries.insert(path, e),
+            None => next.entries.remove(&path),
+        }
     }
     for (c, v) in plan.changes.iter().zip(results) {
         if v.result == ResultWord::Done {
             match &v.now {
                 Some(e) => next.entries.insert(c.path.clone(), e.clone()),
                 None => next.entries.remove(&c.path),
-            };
+            }
         }
     }
     facts::set(&mut next, &p.pair.ends(), request.policy);

@@ -20,6 +20,7 @@ pub struct Packed {
     part: Range<usize>,
     /// Where the whole paths are.
     marks: Vec<usize>,
+    len: usize,
 }
 
 impl Packed {
@@ -44,7 +45,13 @@ impl Packed {
             bytes: bytes.clone(),
             part,
             marks,
+            len: n,
         })
+    }
+
+    /// How many paths.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     pub fn walk(&self) -> Cursor<'_> {
