@@ -21,15 +21,15 @@ impl Store {
     }
 }
 
-pub fn entry(size: u64, mtime: &str) -> EntryDoc {
-    EntryDoc {
+pub fn entry(size: u64, mtime: &str) -> Box<EntryDoc> {
+    Box::new(EntryDoc {
         r#type: "file".into(),
         size: Some(size),
         mode: Some("0644".into()),
         mtime: Some(mtime.into()),
         hash: Some("aa".into()),
         link: None,
-    }
+    })
 }
 
 pub fn change(path: &str, kind: &str, to: &str, bytes: u64) -> ChangeDoc {

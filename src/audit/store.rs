@@ -138,13 +138,6 @@ pub struct Store {
     runs: PathBuf,
 }
 
-/// Where a closed run can be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClosedRun {
-    pub json_path: PathBuf,
-    pub log_path: PathBuf,
-}
-
 impl Store {
     /// Opens the audit log in `dir`, making what is absent. An existing `dir` of the user keeps its mode.
     pub fn open(dir: &Path) -> Result<Self> {
@@ -234,15 +227,15 @@ impl Store {
         self.dir.join(human::file_name(record))
     }
 
-    fn finish(&self, held: &mut Held, record: &mut Record) -> Result<ClosedRun> {
+    fn finish(&self, held: &mut Held, record: &mut Record) -> Result<()> {
         let log_path = self.log_path(record);
         let digest = held.append(record)?;
         let text = human::text(record, &digest);
-        files::write_atomic(&log_path, text.as_bytes(), Sync::Content)?;
-        Ok(ClosedRun {
-            json_path: record_path(&self.runs, &record.run),
-            log_path,
-        })
+        Ok(files::write_atomic(
+            &log_path,
+            text.as_bytes(),
+            Sync::Content,
+        )?)
     }
 }
 
@@ -301,18 +294,19 @@ impl OpenRun {
         Ok(files::write_atomic(&path, bytes.as_bytes(), Sync::Name)?)
     }
 
-    /// Closes the run with what it came to. An error from the log alone (something was planted in its place)
-    /// leaves the record closed and in the chain.
-    pub fn close(mut self, mut record: Record) -> Result<ClosedRun> {
+    /// Closes the run with what it came to, and gives it back as it was closed. An error from the log alone (something was planted in
+    /// its place) leaves the record closed and in the chain.
+    pub fn close(mut self, mut record: Record) -> Result<Record> {
         record.run = self.record.run.clone();
-        self.end(record)
+        self.end(&mut record)?;
+        Ok(record)
     }
 
-    fn end(&mut self, mut record: Record) -> Result<ClosedRun> {
+    fn end(&mut self, record: &mut Record) -> Result<()> {
         // Whatever happens below, a second try could only lie about it: what stays incomplete is marked later.
         self.over = true;
         let mut held = Held::take(&self.store.runs)?;
-        self.store.finish(&mut held, &mut record)
+        self.store.finish(&mut held, record)
     }
 }
 
@@ -336,7 +330,7 @@ impl Drop for OpenRun {
             hint: "the next run recovers what it left".into(),
         });
         // Nobody is left to tell; an incomplete record tells the next run.
-        let _ = self.end(record);
+        let _ = self.end(&mut record);
     }
 }
 
@@ -372,12 +366,13 @@ mod tests {
             (last.complete, last.outcome, last.sequence),
             (true, Outcome::Applied, 1)
         );
-        for file in [&closed.json_path, &closed.log_path] {
+        let log_path = store.log_path(&closed);
+        for file in [&record_path(store.runs(), &closed.run), &log_path] {
             assert_eq!(mode(file), 0o600);
         }
         assert_eq!(mode(store.runs()), 0o700);
         assert_eq!(mode(&store.runs().join(".lock")), 0o600);
-        let log = closed.log_path.file_name().unwrap().to_str().unwrap();
+        let log = log_path.file_name().unwrap().to_str().unwrap();
         assert!(
             log.starts_with("truth_apply_20") && log.ends_with("_000001.log"),
             "{log}"

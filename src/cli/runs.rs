@@ -86,7 +86,7 @@ fn failed(error: &AuditError, style: &Style, as_json: bool) -> (String, u8) {
 }
 
 fn document(document: &impl Serialize) -> String {
-    neutral_json(&serde_json::to_string_pretty(document).unwrap_or_default()) + "\n"
+    neutral_json(serde_json::to_string_pretty(document).unwrap_or_default()) + "\n"
 }
 
 fn list(store: &Store, limit: usize, style: &Style, as_json: bool) -> Result<(String, u8)> {

@@ -73,7 +73,7 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
             record.findings = ended.findings;
             finish(&mut record, setup, ended.outcome, started.elapsed());
             drop(lock);
-            open.close(record.clone())?;
+            record = closed(open, record)?;
             let _ = store.prune(setup.policy.audit.keep, clock::now(), &[]);
             // launchd appends to it for ever.
             let _ = files::turn_over(&setup.policy.audit.dir.join(AGENT_LOG), AGENT_LOG_MOST);
@@ -85,7 +85,7 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
             record.exit_code = exit::code_of(outcome, false);
             record.seconds = started.elapsed().as_secs_f64();
             record.findings.push(finding);
-            open.close(record.clone())?;
+            record = closed(open, record)?;
         }
     }
     record.complete = true;
@@ -104,6 +104,15 @@ pub fn recorded(setup: &Setup, work: impl FnOnce(&Run) -> Ended) -> anyhow::Resu
         }
     }
     Ok(record)
+}
+
+/// Its place in the chain is told by the store alone.
+fn closed(open: OpenRun, record: Record) -> anyhow::Result<Record> {
+    Ok(Record {
+        previous: String::new(),
+        sequence: 0,
+        ..open.close(record)?
+    })
 }
 
 /// Does `work` under the site's lock without leaving a record: it can only look. `None`: another run holds the lock (who, in

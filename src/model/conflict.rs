@@ -123,14 +123,14 @@ fn of_change(record: &Record, lane: &TruthLane, c: &super::record::ChangeDoc) ->
         winner: Some(Version {
             host: host(winner),
             side: winner,
-            entry: c.source.clone(),
+            entry: c.source.as_deref().cloned(),
             at: None,
             at_hex: None,
         }),
         loser: Some(Version {
             host: host(loser),
             side: loser,
-            entry: c.target.clone(),
+            entry: c.target.as_deref().cloned(),
             at: at.map(|k| k.at.clone()),
             at_hex: at.and_then(|k| k.at_hex.clone()),
         }),

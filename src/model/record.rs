@@ -119,7 +119,7 @@ impl Record {
             // Strings, numbers and lists always serialise; should that ever change, say so instead of dying.
             format!("{{\"schema\":{SCHEMA},\"error\":{:?}}}", e.to_string())
         });
-        super::text::neutral_json(&text) + "\n"
+        super::text::neutral_json(text) + "\n"
     }
 
     /// The part of the run id that tells runs of one second apart: `1a2b3c`.

@@ -29,10 +29,15 @@ pub fn neutral_bytes(bytes: &[u8]) -> String {
 
 /// As [`neutral`], for a JSON document: what could drive a terminal becomes a JSON escape, so the document means
 /// what it meant. (Such characters only ever stand inside its strings; line breaks between its lines stay.)
-pub fn neutral_json(document: &str) -> String {
+pub fn neutral_json(document: String) -> String {
+    let is_loud = |c: char| c != '\n' && (c.is_control() || is_invisible(c));
+    // Mostly there is nothing of that in it, and it may be long.
+    if !document.contains(is_loud) {
+        return document;
+    }
     let mut out = String::with_capacity(document.len());
     for c in document.chars() {
-        if c != '\n' && (c.is_control() || is_invisible(c)) {
+        if is_loud(c) {
             let _ = write!(out, "\\u{:04x}", c as u32);
         } else {
             out.push(c);
@@ -164,7 +169,7 @@ mod tests {
     #[test]
     fn a_json_document_keeps_its_meaning_and_loses_its_teeth() {
         assert_eq!(
-            neutral_json("{\n\"\u{9b}\u{202e}\u{7f}é\"}"),
+            neutral_json("{\n\"\u{9b}\u{202e}\u{7f}é\"}".into()),
             "{\n\"\\u009b\\u202e\\u007fé\"}"
         );
     }

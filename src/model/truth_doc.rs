@@ -107,9 +107,9 @@ pub struct ChangeDoc {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moved: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<EntryDoc>,
+    pub source: Option<Box<EntryDoc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<EntryDoc>,
+    pub target: Option<Box<EntryDoc>>,
     pub result: ResultWord,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -175,6 +175,7 @@ impl KeptDoc {
 
 impl ChangeDoc {
     pub fn of(change: &Change, result: ResultWord) -> Self {
+        let version = |e| Box::new(EntryDoc::of(e));
         Self {
             path: change.path.lossy(),
             path_hex: change.path.hex_if_not_utf8(),
@@ -184,8 +185,8 @@ impl ChangeDoc {
             conflict: change.conflict.as_ref().map(|(d, _)| d.word().into()),
             why: change.conflict.as_ref().map(|(_, why)| why.clone()),
             moved: change.moved,
-            source: change.source.as_ref().map(EntryDoc::of),
-            target: change.target.as_ref().map(EntryDoc::of),
+            source: change.source.as_ref().map(version),
+            target: change.target.as_ref().map(version),
             result,
             error: None,
         }

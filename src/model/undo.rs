@@ -69,7 +69,7 @@ pub fn of_lane(run: &str, lane: &TruthLane, died: bool) -> Option<Vec<Back>> {
 }
 
 fn back(run: &str, c: &ChangeDoc, died: bool) -> Option<Back> {
-    let kind = |d: &Option<EntryDoc>| d.as_ref().map(|d| d.r#type.clone());
+    let kind = |d: &Option<Box<EntryDoc>>| d.as_ref().map(|d| d.r#type.clone());
     let (before, after) = (kind(&c.target), kind(&c.source));
     let bytes = match &c.path_hex {
         Some(hex) => unhex(hex)?,
@@ -82,8 +82,8 @@ fn back(run: &str, c: &ChangeDoc, died: bool) -> Option<Back> {
             "peer" => Side::Peer,
             _ => Side::Local,
         },
-        after: c.source.clone(),
-        before: c.target.clone(),
+        after: c.source.as_deref().cloned(),
+        before: c.target.as_deref().cloned(),
         from: run.to_owned(),
         cut: false,
         gap: died && before.is_some() && after.is_some() && before != after,

@@ -187,7 +187,7 @@ fn row(row: &Row, chosen: &[&ChangeDoc], ends: &Ends) -> Vec<Cell> {
 
 /// What else is worth knowing of one change.
 fn aside(change: &ChangeDoc) -> String {
-    let mode = |e: &Option<EntryDoc>| e.as_ref().and_then(|e| e.mode.clone());
+    let mode = |e: &Option<Box<EntryDoc>>| e.as_ref().and_then(|e| e.mode.clone());
     if change.moved {
         return "renamed".into();
     }
@@ -237,12 +237,12 @@ fn conflict(c: &ChangeDoc, ends: &Ends, style: &Style) -> String {
     let coarse = times.map(|t| t.map(|t| moment(t, 3)));
     // Versions of the same millisecond are told apart by more decimals.
     let decimals = if coarse[0] == coarse[1] { 9 } else { 3 };
-    let version = |what: Cell, host: &str, entry: &Option<EntryDoc>, time: Option<&str>| {
+    let version = |what: Cell, host: &str, entry: &Option<Box<EntryDoc>>, time: Option<&str>| {
         vec![
             what,
             Cell::new(host),
             Cell::new(time.map_or(String::new(), |t| moment(t, decimals))),
-            Cell::new(entry.as_ref().map_or("nothing".into(), version)),
+            Cell::new(entry.as_deref().map_or("nothing".into(), version)),
         ]
     };
     let rows = [

@@ -60,8 +60,8 @@ pub(super) fn document(b: &Back, result: ResultWord) -> ChangeDoc {
         conflict: None,
         why: None,
         moved: false,
-        source: b.before.clone(),
-        target: b.after.clone(),
+        source: b.before.clone().map(Box::new),
+        target: b.after.clone().map(Box::new),
         result,
         error: None,
     }
