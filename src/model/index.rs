@@ -76,7 +76,9 @@ impl Files {
 
     /// Packs what was learnt together with the rest.
     fn settle(&mut self) {
-        let mut bytes = Vec::new();
+        // What one takes is not known before, but it is about as much as the others.
+        let each = self.packed.bytes() / self.packed.len().max(1);
+        let mut bytes = Vec::with_capacity(self.packed.bytes() + self.since.len() * each);
         // Writing to memory does not fail.
         let written = self.write(&mut bytes);
         bytes.shrink_to_fit();

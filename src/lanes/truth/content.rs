@@ -43,24 +43,24 @@ pub fn replicas(
         ))
     })?;
     let near = near?;
-    for (side, host, tree, fresh) in [
-        (Side::Local, local, &local_tree, &near),
-        (Side::Peer, peer, &peer_tree, &far),
+    let as_it_was = &*index;
+    let ((local, near), (peer, far)) = std::thread::scope(|s| {
+        let peer = s.spawn(|| replica(Side::Peer, peer_tree, far, as_it_was));
+        let local = replica(Side::Local, local_tree, near, as_it_was);
+        (local, joined(peer))
+    });
+    for (side, swept_at, replica, fresh) in [
+        (Side::Local, pair.local.said.swept_at, &local, near),
+        (Side::Peer, pair.peer.said.swept_at, &peer, far),
     ] {
-        index.keep(side, region, tree.truth.keys());
-        for (path, hash) in fresh {
-            if let Some(stat) = tree.truth.get(path) {
-                index.remember(side, path, stat, *hash, host.said.swept_at);
+        index.keep(side, region, replica.tree.truth.keys());
+        for path in &fresh {
+            if let (Some(stat), Some(hash)) = (replica.tree.truth.get(path), replica.hash(path)) {
+                index.remember(side, path, stat, hash, swept_at);
             }
         }
     }
-    let index = &*index;
-    Ok(std::thread::scope(|s| {
-        let peer = s.spawn(|| replica(Side::Peer, peer_tree, &far, index));
-        let local = replica(Side::Local, local_tree, &near, index);
-        let peer = joined(peer);
-        (local, peer)
-    }))
+    Ok((local, peer))
 }
 
 /// Hashes what the index does not know of this host's files, before the other host is there; should that fail, it is done again.
@@ -81,13 +81,19 @@ fn hash_unknown(
     hash(&host.link, &host.root_given, &paths.collect::<Vec<_>>())
 }
 
-fn replica(side: Side, tree: Tree, fresh: &Sorted<ContentHash>, index: &Index) -> Replica {
-    let (mut fresh, mut known) = (Walk::of(fresh), index.walk(side));
-    // What is too young to be remembered is still known now.
-    Replica::of(tree, |path, stat| {
-        let fresh = fresh.at(path).copied();
-        fresh.or_else(|| known.hash(path, stat))
-    })
+/// One side, and which of it was read just now.
+fn replica(
+    side: Side,
+    tree: Tree,
+    fresh: Sorted<ContentHash>,
+    index: &Index,
+) -> (Replica, Vec<RelPath>) {
+    let (mut read, mut known) = (Walk::of(&fresh), index.walk(side));
+    let replica = Replica::of(tree, |path, stat| {
+        let read = read.at(path).copied();
+        read.or_else(|| known.hash(path, stat))
+    });
+    (replica, fresh.keys().cloned().collect())
 }
 
 /// So many names are asked about in one go: the answers about a large tree are not small, either.

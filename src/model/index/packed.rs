@@ -49,6 +49,10 @@ impl Packed {
         })
     }
 
+    pub fn bytes(&self) -> usize {
+        self.part.len()
+    }
+
     /// How many paths.
     pub fn len(&self) -> usize {
         self.len

@@ -48,6 +48,11 @@ impl Replica {
         self.tree.truth.get(path)?.entry(self.hashes[at])
     }
 
+    /// Of a file that could be read.
+    pub fn hash(&self, path: &RelPath) -> Option<ContentHash> {
+        self.hashes[self.tree.truth.position(path)?]
+    }
+
     pub fn has(&self, path: &RelPath) -> bool {
         self.entry(path).is_some()
     }
