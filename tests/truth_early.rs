@@ -5,9 +5,10 @@ mod lab;
 mod pair;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use lab::{Lab, Side};
-use pair::{BALAUR, MAC, pair, said, seed, sync};
+use pair::{BALAUR, MAC, pair, pair_with, said, seed, sync};
 use serde_json::Value;
 
 /// Whether the engine that carried the plan out had been asked before there was a plan.
@@ -77,8 +78,8 @@ fn where_the_plan_is_another_one_the_guess_is_dropped() {
     assert_same(&lab);
     lab.write_at(BALAUR, "docs/a.md", "there, and older", pair::T + pair::S);
     both(&[("docs/a.md", "here 2")], &[]);
-    // The engine is asked the same of a conflict that this host wins, and keeps the loser.
     let run = sync(&lab);
+    assert!(!was_early(&run), "a conflict that this host wins");
     let kept = run["lanes"][0]["kept"].as_array().unwrap();
     assert_eq!(kept.len(), 1, "{run:#}");
     assert_eq!(lab.read_text(BALAUR, "docs/a.md"), "here 2");
@@ -130,4 +131,40 @@ fn a_refused_plan_leaves_no_trace_of_the_guess_either() {
     for path in all {
         assert_ne!(lab.read(BALAUR, path), lab.read(MAC, path));
     }
+}
+
+#[test]
+fn a_peer_that_dies_while_it_lists_leaves_nothing_here_and_what_lies_there_goes_with_the_next_run()
+{
+    let Some(lab) = pair_with(Lab::builder().hide(BALAUR, &["find"]), "") else {
+        return;
+    };
+    let find = lab.root().join("server-bin/find");
+    let work = "#!/bin/sh\nexec /usr/bin/find \"$@\"\n";
+    // Not before the engine is there.
+    let engine = lab.state_dir(BALAUR).join("lock.d/engine.*");
+    let die = format!(
+        "#!/bin/sh\ncase \"$*\" in '. '*) until ls {} >/dev/null 2>&1; do sleep 0.1; done; kill -9 $PPID ;; esac\nexec /usr/bin/find \"$@\"\n",
+        engine.display(),
+    );
+    let does = |script: &str| {
+        fs::write(&find, script).unwrap();
+        fs::set_permissions(&find, PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    does(work);
+    seed(&lab, &["docs/a.md"]);
+    sync(&lab);
+    lab.write(MAC, "docs/a.md", "edited here");
+    let before = [MAC, BALAUR].map(|side| folders(&lab, side));
+    does(&die);
+    let out = lab.run(&["truth", "--apply"]);
+    assert!([1, 5].contains(&out.code), "{out}");
+    let left = [MAC, BALAUR].map(|side| folders(&lab, side));
+    assert_eq!(left, [before[0], before[1] + 1]);
+    assert_eq!(lab.read_text(BALAUR, "docs/a.md"), "base of docs/a.md\n");
+    does(work);
+    assert!(was_early(&sync(&lab)));
+    let after = [MAC, BALAUR].map(|side| folders(&lab, side));
+    assert_eq!(after, before.map(|n| n + 1));
+    assert_same(&lab);
 }

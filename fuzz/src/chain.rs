@@ -62,7 +62,11 @@ pub fn check(data: &[u8]) {
     if let Ok(open) = store.begin(fresh.clone())
         && let Ok(closed) = open.close(fresh)
     {
-        assert!(store.read("x-truth-1").is_ok_and(|r| r == closed && r.complete));
+        assert!(
+            store
+                .read("x-truth-1")
+                .is_ok_and(|r| r == closed && r.complete)
+        );
     }
 }
 

@@ -3,8 +3,12 @@
 //! Invariants: all work on a peer goes over one ssh connection; a local peer is driven by the same scripts. A reply is
 //! only believed when it is framed by the nonce of its own call.
 
+mod agent;
 pub mod ear;
 mod starters;
+
+pub use agent::Agent;
+use agent::beat;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,19 +89,6 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         self.shell.close();
     }
-}
-
-/// An open session of the agent script: while it lives, the lock is held.
-pub struct Agent {
-    session: Session,
-    nonce: String,
-    heard: Vec<u8>,
-    /// Dropped first: its thread holds a copy of the pipe whose end tells the script that we are done.
-    beat: Option<std::sync::mpsc::Sender<()>>,
-    /// When this session made the connection: the shell goes over it, and it ends with its last session.
-    shell: Option<shell::Place>,
-    /// What the login shell printed before our script began.
-    pub noise: Vec<u8>,
 }
 
 /// What is done while a script that stays gives its first answer.
@@ -345,8 +336,9 @@ impl Link {
                     let from = heard.len().saturating_sub(end.len().max(list.len()));
                     heard.extend_from_slice(&bytes);
                     last = clock::monotonic();
-                    let at = remote::find(&heard[from..], list.as_bytes());
-                    if let Some(at) = at.filter(|_| !is_head_heard) {
+                    if !is_head_heard
+                        && let Some(at) = remote::find(&heard[from..], list.as_bytes())
+                    {
                         is_head_heard = true;
                         let begin = remote::begun(&heard[..from + at], &nonce);
                         (meanwhile.head)(begin.unwrap_or_default());
@@ -425,77 +417,6 @@ impl Link {
             ),
         }
     }
-}
-
-impl Agent {
-    pub fn nonce(&self) -> &str {
-        &self.nonce
-    }
-
-    /// Asks for the host's clock; returns (its nanoseconds, ours before, ours after).
-    pub fn clock(&mut self) -> Option<(i128, i128, i128)> {
-        let before = clock::now_ns();
-        self.session.send(b"clock\n").ok()?;
-        let mark = format!("{} CLOCK ", self.nonce);
-        let until = clock::monotonic() + Duration::from_secs(10);
-        self.heard.clear();
-        while clock::monotonic() < until {
-            match self.session.hear(Duration::from_millis(50)) {
-                Heard::Bytes(b) => self.heard.extend_from_slice(&b),
-                Heard::Nothing => {}
-                Heard::End => return None,
-            }
-            if let Some(at) = remote::find(&self.heard, mark.as_bytes()) {
-                let rest = &self.heard[at + mark.len()..];
-                if let Some(end) = rest.iter().position(|b| *b == b'\n') {
-                    let theirs = crate::tool::facts::seconds(&rest[..end])?;
-                    return Some((theirs, before, clock::now_ns()));
-                }
-            }
-        }
-        None
-    }
-
-    /// Whether the session (and with it the lock) still stands.
-    pub fn is_open(&mut self) -> bool {
-        self.session.wait(Duration::ZERO).is_none()
-    }
-}
-
-impl Agent {
-    /// Says goodbye without waiting for the answer; dropping waits. With two agents both can end at once.
-    pub fn dismiss(&mut self) {
-        self.beat = None;
-        if let Some(shell) = &self.shell {
-            shell.close();
-        }
-        self.session.close_stdin();
-    }
-}
-
-impl Drop for Agent {
-    /// Lets the lock go and waits for that, so that the next run does not meet a lock that is on its way out.
-    fn drop(&mut self) {
-        self.dismiss();
-        self.session.wait(Duration::from_secs(8));
-    }
-}
-
-/// A line every five seconds, for as long as the returned sender lives.
-fn beat(session: &Session) -> Option<std::sync::mpsc::Sender<()>> {
-    use std::io::Write;
-    let mut pipe = session.clone_stdin()?;
-    let (keep, gone) = std::sync::mpsc::channel::<()>();
-    std::thread::spawn(move || {
-        while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
-            gone.recv_timeout(Duration::from_secs(5))
-        {
-            if pipe.write_all(b"beat\n").is_err() {
-                return;
-            }
-        }
-    });
-    Some(keep)
 }
 
 /// 128 random bits in hex: frames replies so that nothing a file is called can imitate them.

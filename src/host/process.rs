@@ -410,7 +410,7 @@ impl Drop for Session {
     }
 }
 
-/// A file for the errors of a child, private, emptied.
+/// A file for the errors of a child, private; they go behind what it holds.
 pub fn error_file(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     File::options()

@@ -59,7 +59,7 @@ impl Hashes<'_> {
     }
 }
 
-/// One side: what was read from the file, and what was learnt since, where `None` is forgotten.
+/// One side: what is packed, and what was learnt since, where `None` is forgotten.
 #[derive(Debug, Clone, Default)]
 struct Files {
     packed: Packed,

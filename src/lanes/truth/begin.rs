@@ -7,6 +7,7 @@ use crate::host::link::LinkError;
 use crate::host::process;
 use crate::lanes::truth::base::Base;
 use crate::lanes::truth::commit;
+use crate::lanes::truth::early::Guess;
 use crate::lanes::truth::ends::{End, Ends};
 use crate::lanes::truth::engine::{self, Engine, EngineError, Job};
 use crate::lanes::truth::hosts::Pair;
@@ -58,7 +59,7 @@ const NUMBER: usize = 1;
 const WITHOUT_ARCHIVES: usize = 2;
 pub const LAST_NUMBER: usize = WITHOUT_ARCHIVES;
 
-/// Lays the run's folder on both hosts and starts the engine on the first part of the plan. `early`: one that has been asked
+/// Lays the run's folder on both hosts and starts the engine on the first part of the plan. `guess`: one that has been asked
 /// already, for what the plan was expected to be.
 #[expect(
     clippy::too_many_arguments,
@@ -72,7 +73,7 @@ pub fn begin(
     local: &Replica,
     peer: &Replica,
     known: &Facts,
-    early: Option<Work>,
+    guess: Option<Guess>,
 ) -> Result<Work, ProposeError> {
     let (bulk, rest) = match process::which("rsync") {
         Some(_) => bulk::divide(plan, local, peer),
@@ -94,33 +95,22 @@ pub fn begin(
         remembers,
         keep_marker_check: known.local.marker && known.remote.marker,
     };
-    if bulk.is_empty()
-        && let Some(work) = early.filter(|w| w.asks == asks && w.is_waiting())
-    {
+    let asked = guess.and_then(|g| g.asked(&asks));
+    // Of a conflict the engine may have seen another loser than the plan knows.
+    let is_plain = bulk.is_empty() && plan.changes.iter().all(|c| c.conflict.is_none());
+    if let Some(work) = asked.filter(|_| is_plain) {
         return Ok(work);
     }
     let known_by_engine = base.generation.clone().filter(|_| remembers);
     let generation = known_by_engine.unwrap_or_default();
     let ends = &pair.ends();
-    let mut work = Work::lay(request, ends, &generation, asks)?;
-    work.bulk = bulk;
-    if work.asks.scope.items.is_empty() {
-        return Ok(work);
+    let begun = Work::lay(request, ends, &generation, asks)
+        .map_err(ProposeError::from)
+        .and_then(|work| work.begun(ends, request, bulk));
+    if begun.is_err() {
+        commit::discard(pair, request.run);
     }
-    let mut asked = work.ask(ends, NUMBER, 0, request.progress);
-    if let Err(EngineError::Archives(_)) = asked {
-        // The base decides, not the engine's memory: it can start from nothing.
-        (work.rundir, work.peer_rundir) = lay(ends, request.run, "")?;
-        asked = work.ask(ends, WITHOUT_ARCHIVES, 0, request.progress);
-    }
-    match asked {
-        Ok(engine) => work.engine = Some(engine),
-        Err(e) => {
-            commit::discard(pair, request.run);
-            return Err(e.into());
-        }
-    }
-    Ok(work)
+    begun
 }
 
 impl Work {
@@ -142,7 +132,28 @@ impl Work {
         })
     }
 
-    fn is_waiting(&self) -> bool {
+    /// With an engine at its last question, if there is one thing to ask it.
+    fn begun(
+        mut self,
+        ends: &Ends,
+        request: &Request,
+        bulk: Vec<Batch>,
+    ) -> Result<Work, ProposeError> {
+        self.bulk = bulk;
+        if self.asks.scope.items.is_empty() {
+            return Ok(self);
+        }
+        let mut asked = self.ask(ends, NUMBER, 0, request.progress);
+        if let Err(EngineError::Archives(_)) = asked {
+            // The base decides, not the engine's memory: it can start from nothing.
+            (self.rundir, self.peer_rundir) = lay(ends, request.run, "")?;
+            asked = self.ask(ends, WITHOUT_ARCHIVES, 0, request.progress);
+        }
+        self.engine = Some(asked?);
+        Ok(self)
+    }
+
+    pub fn is_waiting(&self) -> bool {
         self.engine.as_ref().is_some_and(Engine::is_waiting)
     }
 

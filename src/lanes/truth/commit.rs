@@ -4,7 +4,7 @@
 //! they share with the generation before, and is written anew now and then). When a crash falls between the two renames, the older
 //! common generation stays the base and the pending plan lets the next run roll forward.
 
-use crate::host::link::LinkError;
+use crate::host::link::{Link, LinkError};
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::manifest::Manifest;
 use crate::model::policy::Snapshots;
@@ -115,20 +115,12 @@ fn call(
 /// Throws the folder of a run away on both hosts (a dry run, or one that changed nothing).
 pub fn discard(pair: &Pair, run: &str) {
     for host in [&pair.peer, &pair.local] {
-        let _ = host.link.call(
-            remote::COMMIT,
-            &[
-                &host.state_given,
-                &pair.id,
-                run,
-                "",
-                "discard",
-                "2",
-                "0",
-                "",
-                "",
-            ],
-            &[],
-        );
+        discard_at(&host.link, &host.state_given, &pair.id, run);
     }
+}
+
+/// The same on one host.
+pub fn discard_at(link: &Link, state: &str, pair: &str, run: &str) {
+    let parameters = [state, pair, run, "", "discard", "2", "0", "", ""];
+    let _ = link.call(remote::COMMIT, &parameters, &[]);
 }

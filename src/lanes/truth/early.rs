@@ -2,15 +2,16 @@
 //! were edited, and mostly nothing else will be in the plan.
 //!
 //! Invariant: it is a guess, and changes nothing: an engine stays at its last question, and is only let go on by a plan that asks
-//! for exactly what it was asked.
+//! for exactly what it was asked. A guess that is dropped leaves nothing.
 
+use crate::host::link::Link;
 use crate::lanes::truth::base;
 use crate::lanes::truth::begin::{Asks, EARLY_NUMBER, SMALL, Work, is_long};
 use crate::lanes::truth::ends::{Ends, Head};
-use crate::lanes::truth::facts;
 use crate::lanes::truth::hosts::{self, Host};
 use crate::lanes::truth::propose::Request;
 use crate::lanes::truth::said::{Held, Said};
+use crate::lanes::truth::{commit, facts};
 use crate::model::entry::Entry;
 use crate::model::index::Index;
 use crate::model::manifest::Manifest;
@@ -25,8 +26,41 @@ use crate::model::walk::Walk;
 /// More than this is no edit by hand, and less sure to be all.
 const FEW: usize = 64;
 
-/// Asks an engine for what was edited here. `peer` waits until the peer has said what it is. `None`: nothing was laid anywhere; a
-/// [`Work`] without an engine is only a folder.
+/// The folder of the run on both hosts, and the engine that waits in it.
+pub struct Guess {
+    work: Option<Work>,
+    /// Where the folder lies: the way to each host, and its state directory.
+    places: Vec<(Link, String)>,
+    pair: String,
+    run: String,
+}
+
+impl Guess {
+    /// The engine, when it was asked exactly this. The folder is the caller's from now on.
+    pub fn asked(mut self, asks: &Asks) -> Option<Work> {
+        self.places.clear();
+        self.work
+            .take()
+            .filter(|w| w.asks == *asks && w.is_waiting())
+    }
+
+    /// The way to the peer is gone; what lies there is swept up by a later run.
+    pub fn is_only_here(&mut self) {
+        self.places.truncate(1);
+    }
+}
+
+impl Drop for Guess {
+    fn drop(&mut self) {
+        // The engine ends first.
+        self.work = None;
+        for (link, state) in &self.places {
+            commit::discard_at(link, state, &self.pair, &self.run);
+        }
+    }
+}
+
+/// Asks an engine for what was edited here. `peer` waits until the peer has said what it is.
 pub fn begin(
     request: &Request,
     local: &Host,
@@ -34,7 +68,7 @@ pub fn begin(
     base: &base::Early,
     region: Option<&Region>,
     peer: &dyn Fn() -> Option<Head>,
-) -> Option<Work> {
+) -> Option<Guess> {
     let of_region = region.map(|r| r.base(base.manifest()));
     let edited = edited(local, index, of_region.as_ref().unwrap_or(base.manifest()))?;
     let peer = peer()?;
@@ -55,9 +89,18 @@ pub fn begin(
         remembers: false,
         keep_marker_check: true,
     };
+    let mut guess = Guess {
+        work: None,
+        places: [ends.local, ends.peer]
+            .map(|e| (e.link.clone(), e.state.to_owned()))
+            .into(),
+        pair: ends.id.to_owned(),
+        run: request.run.to_owned(),
+    };
     let mut work = Work::lay(request, &ends, "", asks).ok()?;
     work.engine = work.ask(&ends, EARLY_NUMBER, 0, &Silent).ok();
-    Some(work)
+    guess.work = Some(work);
+    Some(guess)
 }
 
 /// Nothing that a guard may have to speak of, or a run has to take up first.
@@ -66,6 +109,7 @@ fn is_usual(said: &Said, base: &Held) -> bool {
         && said.marker
         && said.pending.is_empty()
         && said.through.is_empty()
+        && said.missing.is_empty()
         && said.held.is_none()
         && said.undoing.is_none()
         && said.generations.iter().max() == Some(base)

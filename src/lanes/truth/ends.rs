@@ -1,6 +1,6 @@
 //! The two ends of a pair, as far as an engine has to know them.
 //!
-//! Invariant: both hosts hold their lock for this run, though one of them may not have told all of its tree yet.
+//! One of them may not have told all of its tree yet; whether it holds its lock is then asked of its [`Head`].
 
 use std::path::Path;
 

@@ -77,7 +77,7 @@ pub struct Ended {
     pub failures: HashMap<Vec<u8>, String>,
 }
 
-/// Starts an engine on the given items and answers each as planned. `None`: it found nothing to do.
+/// Starts an engine on the given items and answers each as planned. One that finds nothing to do has ended and does not wait.
 pub fn ask(ends: &Ends, job: &Job, progress: &dyn Progress) -> Result<Engine, EngineError> {
     let (invocation, err_path) =
         lay_out(ends, job).map_err(|e| EngineError::Failed(e.to_string()))?;

@@ -11,10 +11,11 @@ use crate::lanes::reach::Reach;
 use crate::lanes::truth::base::{self, Base};
 use crate::lanes::truth::begin::{Work, begin};
 use crate::lanes::truth::calm::Calm;
+use crate::lanes::truth::early::{self, Guess};
 use crate::lanes::truth::ends::Head;
 use crate::lanes::truth::engine::EngineError;
 use crate::lanes::truth::hosts::{self, Host, Need, OpenError, Pair};
-use crate::lanes::truth::{calm, commit, content, early, facts};
+use crate::lanes::truth::{calm, content, facts};
 use crate::model::decide::{Clocks, Judge};
 use crate::model::entry::Entry;
 use crate::model::finding::{Finding, Severity};
@@ -138,7 +139,13 @@ fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, 
         memory,
         guess,
     } = open(request, &id, calm.as_ref(), region);
-    let mut pair = pair?;
+    let (mut pair, guess) = match (pair, guess) {
+        (Ok(pair), guess) => (pair, guess),
+        (Err(e), mut guess) => {
+            guess.iter_mut().for_each(Guess::is_only_here);
+            return Err(e.into());
+        }
+    };
     let is_odd = |h: &Host| !h.said.through.is_empty() || !h.said.pending.is_empty();
     if region.is_some() && (is_odd(&pair.local) || is_odd(&pair.peer)) {
         return Ok(None);
@@ -184,7 +191,6 @@ fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, 
     let is_bounded =
         |r: &Region| [&pair.local, &pair.peer].map(|h| r.is_bounded(&h.tree)) == [true; 2];
     if region.is_some_and(|r| !is_bounded(r)) {
-        unused(&pair, request.run, guess);
         return Ok(None);
     }
     let (local, far) = content::replicas(&mut pair, &mut index, region)?;
@@ -214,7 +220,7 @@ fn look(request: &Request, region: Option<&Region>) -> Result<Option<Proposal>, 
         calm::remember(policy, &pair, &base, &plan, (&local, &far), &index);
     }
     let work = if plan.changes.is_empty() {
-        unused(&pair, request.run, guess);
+        drop(guess);
         None
     } else {
         progress.phase("asking the engine", Some(plan.changes.len() as u64));
@@ -249,7 +255,7 @@ struct Opened {
     pair: Result<Pair, OpenError>,
     memory: Option<(Index, Option<base::Early>)>,
     /// An engine that was asked for what will probably be the plan.
-    guess: Option<Work>,
+    guess: Option<Guess>,
 }
 
 /// Opens both hosts; what this one remembers is read meanwhile, as soon as it is known to be needed.
@@ -264,8 +270,8 @@ fn open(request: &Request, id: &str, calm: Option<&Calm>, region: Option<&Region
         let (index, base) = read();
         content::hash_early(host, index);
         if let Some(base) = base {
-            let work = early::begin(request, host, index, base, region, head);
-            *guess.lock().unwrap_or_else(PoisonError::into_inner) = work;
+            let asked = early::begin(request, host, index, base, region, head);
+            *guess.lock().unwrap_or_else(PoisonError::into_inner) = asked;
         }
     };
     let pair = std::thread::scope(|s| {
@@ -287,14 +293,6 @@ fn open(request: &Request, id: &str, calm: Option<&Calm>, region: Option<&Region
         pair,
         memory: memory.into_inner(),
         guess: guess.into_inner().unwrap_or_else(PoisonError::into_inner),
-    }
-}
-
-/// An engine that was asked in vain leaves nothing.
-fn unused(pair: &Pair, run: &str, guess: Option<Work>) {
-    if let Some(work) = guess {
-        drop(work);
-        commit::discard(pair, run);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is known of the files of one side, in the order of their paths, in as few bytes as a file would take: kept as it was read.
+//! What is known of the files of one side, in the order of their paths, in the bytes that a file of them has.
 //!
 //! One after the other: how much of the path before it a path shares and the rest of it, size, mtime, how far ctime is from it, inode,
 //! hash; numbers in groups of seven bits. Every sixteenth path is whole, so that one can be looked for without reading all of them.
@@ -15,7 +15,7 @@ const BLOCK: usize = 16;
 
 #[derive(Debug, Clone, Default)]
 pub struct Packed {
-    /// Of the file that both sides are in.
+    /// Perhaps of both sides, as the file has them.
     bytes: Arc<Vec<u8>>,
     part: Range<usize>,
     /// Where the whole paths are.

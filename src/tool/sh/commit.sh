@@ -80,8 +80,13 @@ publish)
   n=0
   [ -f "$p/held" ] || for d in $(ls -t "$p/runs" 2>/dev/null); do
     ours "$d" || continue
-    n=$((n + 1))
     d=$p/runs/$d
+    # Of a run that died before it could change anything. It must not count: it would push out what another one has kept.
+    if [ -f "$d/engine.sh" ] && [ ! -f "$d/snapshot.json" ] && [ ! -f "$d/pending" ] && rmdir "$d/backup" 2>/dev/null; then
+      old="$old runs/${d##*/}"
+      continue
+    fi
+    n=$((n + 1))
     [ $n -gt "$keep" ] && [ ! -f "$d/pending" ] || continue
     [ ! -f "$d/losers" ] || [ -n "$(find "$d/losers" -prune -mtime "+$losers" 2>/dev/null)" ] || continue
     old="$old runs/${d##*/}"
