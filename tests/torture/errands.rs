@@ -97,6 +97,7 @@ impl World {
         self.common(&middle, &after, None)?;
         self.pairs[pair].base = base;
         self.pairs[pair].ever = ever;
+        self.pairs[pair].may_have_met([Host::Mac, spoke].map(|h| &after.trees[index(h)]));
         let peer = if by == Host::Mac { spoke } else { Host::Mac };
         self.lab
             .run_on(by.side(), &["release", peer.name()])

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::fleet::Fleet;
-use super::model::{Base, What, is_truth, what};
+use super::model::{Base, What, is_truth, val, what};
 use super::script::{Damage, Deed, Host, Script, Step};
 use super::users::Ground;
 use crate::lab::{Kind, Lab, Side, Snapshot};
@@ -53,6 +53,19 @@ impl Pair {
             ever.extend(new);
         }
         self.base = base;
+    }
+
+    /// What both have alike now may have been found alike by a run that was taken back since: nothing of that had to be undone.
+    pub fn may_have_met(&mut self, [here, there]: [&Snapshot; 2]) {
+        let found = here.entries.keys().chain(there.entries.keys());
+        let all: BTreeSet<Vec<u8>> = found.chain(self.base.keys()).cloned().collect();
+        for path in all.into_iter().filter(|p| is_truth(p)) {
+            let [now, other] = [here, there].map(|t| t.entries.get(&path).map(val));
+            let may = self.base.entry(path).or_insert_with(|| vec![None]);
+            if now == other && !may.contains(&now) {
+                may.push(now);
+            }
+        }
     }
 }
 
