@@ -97,10 +97,7 @@ fn had(lines: &[&str]) -> Manifest {
     }
 }
 
-fn plan_by(strategy: Strategy, base: &[&str], local: &[&str], peer: &[&str]) -> Reconciled {
-    let base = had(base);
-    let (local, peer) = (tree(local), tree(peer));
-    let r = reconcile(&judge_by(strategy, true), &base, &local, &peer);
+fn check_plan_is_sound(r: &Reconciled) {
     let paths: Vec<_> = r.plan.changes.iter().map(|c| &c.path).collect();
     assert!(paths.windows(2).all(|w| w[0] < w[1]), "sorted and unique");
     for l in &r.plan.left {
@@ -110,6 +107,13 @@ fn plan_by(strategy: Strategy, base: &[&str], local: &[&str], peer: &[&str]) -> 
             l.path
         );
     }
+}
+
+fn plan_by(strategy: Strategy, base: &[&str], local: &[&str], peer: &[&str]) -> Reconciled {
+    let base = had(base);
+    let (local, peer) = (tree(local), tree(peer));
+    let r = reconcile(&judge_by(strategy, true), &base, &local, &peer);
+    check_plan_is_sound(&r);
     r
 }
 

@@ -15,9 +15,7 @@ use proptest::strategy::Strategy;
 use self::carry::{apply, next_base};
 use self::disk::{Disk, Node};
 use self::parts::{check_region, check_scope};
-use self::promises::{
-    check_agreement, check_mirror, check_no_loss, check_one_sided, check_plan_is_sound,
-};
+use self::promises::{check_agreement, check_mirror, check_no_loss, check_one_sided};
 use self::steps::{Op, perturb, some_op};
 use super::*;
 use crate::model::policy::Strategy as Winner;

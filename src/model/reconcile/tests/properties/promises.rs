@@ -2,18 +2,6 @@
 
 use super::*;
 
-pub(super) fn check_plan_is_sound(r: &Reconciled) {
-    let paths: Vec<_> = r.plan.changes.iter().map(|c| &c.path).collect();
-    assert!(paths.windows(2).all(|w| w[0] < w[1]), "sorted and unique");
-    for l in &r.plan.left {
-        assert!(
-            !paths.contains(&&l.path),
-            "{:?} is left and changed",
-            l.path
-        );
-    }
-}
-
 /// Whether a path is one that a person was told about, or lies below one.
 fn is_left(plan: &TruthPlan, path: &RelPath) -> bool {
     plan.left.iter().any(|l| path.is_within(l.path.as_bytes()))
