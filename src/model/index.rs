@@ -14,15 +14,13 @@ use super::entry::ContentHash;
 use super::path::RelPath;
 use super::plan::Side;
 use super::region::Region;
+use super::sorted::is_many;
 use super::tree::Stat;
 use super::walk::Walk;
 use packed::{Cursor, Packed, Packer};
 
 /// How close to the sweep a change makes an entry untrustworthy.
 const RACY_NS: i128 = 2_000_000_000;
-
-/// So much that was learnt, and as much as half of the rest, is packed: by itself it takes three times the room.
-const MANY: usize = if cfg!(test) { 4 } else { 1 << 14 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known {
@@ -69,7 +67,7 @@ struct Files {
 impl Files {
     fn learn(&mut self, path: &RelPath, known: Option<Known>) {
         self.since.insert(path.clone(), known);
-        if self.since.len() > MANY.max(self.packed.len() / 2) {
+        if is_many(self.since.len(), self.packed.len()) {
             self.settle();
         }
     }

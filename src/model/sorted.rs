@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use super::path::RelPath;
 
-/// So many changes, and half as many as there are paths, are made one piece with the rest.
-const MANY: usize = if cfg!(test) { 4 } else { 1 << 14 };
+/// Whether so many changes are worth making one piece with the rest: by themselves they take two or three times the room.
+pub fn is_many(changes: usize, rest: usize) -> bool {
+    let least: usize = if cfg!(test) { 4 } else { 1 << 14 };
+    changes > least.max(rest / 2)
+}
 
 #[derive(Clone)]
 pub struct Sorted<V> {
@@ -83,12 +86,11 @@ impl<V> Sorted<V> {
         self.settle_many();
     }
 
-    /// What was changed takes twice the room of the rest.
     fn settle_many(&mut self)
     where
         V: Clone,
     {
-        if self.since.len() > MANY.max(self.whole.len() / 2) {
+        if is_many(self.since.len(), self.whole.len()) {
             self.settle();
         }
     }

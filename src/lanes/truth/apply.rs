@@ -389,7 +389,7 @@ fn kept(
                 host.name
             );
             notes.push((RelPath::root(), why));
-            wanted.clone()
+            wanted
         });
         out.extend(found.iter().map(|path| KeptDoc::of(path, side, &folder)));
     }
