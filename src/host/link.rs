@@ -195,12 +195,16 @@ impl Link {
     ) -> Result<(Vec<u8>, String), LinkError> {
         let mut all = vec![nonce.as_str()];
         all.extend(parameters);
-        let script = remote::encode(script, &all).ok_or_else(|| self.unsendable())?;
-        let stdin = [&[script.as_slice()], data].concat();
-        let small = self.shell.run(&|| self.invocation(false), &nonce, &stdin);
-        let (stdout, stderr) = match small {
+        let parameters = remote::lines(&all).ok_or_else(|| self.unsendable())?;
+        let input = [&[parameters.as_slice()], data].concat();
+        let how = || self.invocation(false);
+        let (stdout, stderr) = match self.shell.run(&how, &nonce, script, &input) {
             Some(said) => said.map(|s| (s.stdout, s.stderr)),
-            None => process::run(&self.invocation(false), &stdin).map(|o| (o.stdout, o.stderr)),
+            None => {
+                let script = remote::loaded(script);
+                let all = [&[script.as_slice()], &input[..]].concat();
+                process::run(&how(), &all).map(|o| (o.stdout, o.stderr))
+            }
         }
         .map_err(|e| self.not_started(&e))?;
         match remote::unframed(stdout, &nonce) {

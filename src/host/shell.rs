@@ -14,8 +14,9 @@ use crate::tool::remote;
 
 /// A shell has to keep all of it at once: what is longer goes through a session of its own.
 const MOST: usize = 128 << 10;
-/// What stands between a script and what it reads, and in neither.
-const SEPARATOR: u8 = 0o37;
+/// What stands between a script and what it reads, and for a line break; neither has one.
+const SEPARATOR: u8 = 0x1f;
+const LINE: u8 = 0x1e;
 /// A far login shell that says nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(120);
 
@@ -41,20 +42,19 @@ pub struct Said {
 }
 
 impl Place {
-    /// Runs a script there. `None`: it is too long for that. `nonce` is the one that frames its answer.
+    /// Runs a script there, which reads the input. `None`: all of it is too long for that. `nonce` is the one that frames its answer.
     pub fn run(
         &self,
         start: &dyn Fn() -> Invocation,
         nonce: &str,
+        script: &str,
         input: &[&[u8]],
     ) -> Option<io::Result<Said>> {
         // It only becomes longer.
         if input.iter().map(|part| part.len()).sum::<usize>() > MOST {
             return None;
         }
-        let input = input.concat();
-        let (script, data) = remote::parts(&input)?;
-        let request = request(nonce, script, data);
+        let request = request(nonce, script, &input.concat());
         if request.len() > MOST {
             return None;
         }
@@ -111,7 +111,7 @@ impl Place {
         let Some(shell) = place.as_mut() else {
             return false;
         };
-        let asked = shell.session.send(&request(nonce, b":", b""));
+        let asked = shell.session.send(&request(nonce, ":", b""));
         let mark = format!("\n{nonce} OVER\n");
         let answers = asked.is_ok() && shell.hear(&mark, Some(patience)).is_some();
         if !answers && let Some(mut broken) = place.take() {
@@ -140,7 +140,8 @@ impl Shell {
         let errors = tempfile::tempfile()?;
         let session = Session::start(how, errors.try_clone()?)?;
         let mut shell = Shell { session, errors };
-        let Some(first) = remote::encode(remote::SHELL, &[nonce]) else {
+        let [separator, line] = [SEPARATOR, LINE].map(|b| char::from(b).to_string());
+        let Some(first) = remote::encode(remote::SHELL, &[nonce, &separator, &line]) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let _ = shell.session.send(&first);
@@ -200,14 +201,33 @@ impl Shell {
     }
 }
 
-/// One script for the shell, as it reads it; the script is escaped already.
-fn request(mark: &str, script: &[u8], data: &[u8]) -> Vec<u8> {
-    let mut all = script.to_vec();
+/// One script for the shell, as it reads it.
+fn request(mark: &str, script: &str, data: &[u8]) -> Vec<u8> {
+    let mut all = Vec::with_capacity(script.len() + data.len());
+    for line in remote::code(script) {
+        all.extend_from_slice(line.as_bytes());
+        all.push(LINE);
+    }
     all.push(SEPARATOR);
-    remote::push_escaped(&mut all, data);
-    let mut out = format!("{mark} {}\n", all.len()).into_bytes();
+    let is_plain = is_plain(data);
+    if is_plain {
+        let line_break = |b: &u8| if *b == b'\n' { LINE } else { *b };
+        all.extend(data.iter().map(line_break));
+        // Behind the last line break, or the shell that divides this would forget empty lines at its end.
+        all.push(b'.');
+    } else {
+        remote::push_escaped(&mut all, data);
+    }
+    let how = if is_plain { "plain" } else { "escaped" };
+    let mut out = format!("{mark} {} {how}\n", all.len()).into_bytes();
     out.extend(all);
     out
+}
+
+/// Whether it is lines of text that no shell would read as anything else.
+fn is_plain(data: &[u8]) -> bool {
+    let is_text = |b: &u8| matches!(b, b' '..=b'~' | b'\n' | b'\t');
+    data.ends_with(b"\n") && data.iter().all(is_text)
 }
 
 #[cfg(test)]
@@ -219,8 +239,9 @@ mod tests {
     }
 
     fn ask(place: &Place, script: &str, parameters: &[&str], data: &[u8]) -> Said {
-        let input = remote::encode(script, parameters).unwrap();
-        place.run(&local, "n0", &[&input, data]).unwrap().unwrap()
+        let parameters = remote::lines(parameters).unwrap();
+        let said = place.run(&local, "n0", script, &[&parameters, data]);
+        said.unwrap().unwrap()
     }
 
     #[test]
@@ -243,7 +264,31 @@ mod tests {
         let said = ask(&place, "kill -9 $$", &[], b"");
         assert_eq!(said.stdout, b"");
         assert_eq!(ask(&place, "echo again", &[], b"").stdout, b"again\n");
-        let long = remote::encode("cat", &[&"x".repeat(MOST)]).unwrap();
-        assert!(place.run(&local, "n0", &[&long]).is_none());
+        let long = vec![b'x'; MOST];
+        assert!(place.run(&local, "n0", "cat", &[&long]).is_none());
+    }
+
+    #[test]
+    fn what_a_script_reads_is_what_was_sent_to_the_byte() {
+        let place = Place::default();
+        for data in [
+            "",
+            "\n",
+            "\n\n\n",
+            " a  b \n\n",
+            "no end",
+            "$HOME `id` \\n \\\\ \"'\n",
+            "DATA\n)\n.\n",
+            "* ? [a]\n\t\tb\t\n",
+            "\u{e4}\n",
+            "\u{1e}\u{1f}\n",
+            "-n\n",
+        ] {
+            let said = ask(&place, "cat", &[], data.as_bytes());
+            assert_eq!(String::from_utf8(said.stdout).unwrap(), data);
+        }
+        let many = "a line of a list that is longer than a pipe holds\n".repeat(2000);
+        let said = ask(&place, "# said\n\n  cat", &[], many.as_bytes());
+        assert_eq!(said.stdout, many.as_bytes());
     }
 }

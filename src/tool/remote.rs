@@ -44,14 +44,29 @@ pub const SWEEP_UP: &str = include_str!("sh/sweep_up.sh");
 /// The bytes to send: the length of the script in a line, the script with its line breaks escaped, then each parameter on a line
 /// of its own. A parameter with a line break cannot be sent and is refused.
 pub fn encode(script: &str, parameters: &[&str]) -> Option<Vec<u8>> {
+    Some([loaded(script), lines(parameters)?].concat())
+}
+
+/// A script as the loader reads it.
+pub fn loaded(script: &str) -> Vec<u8> {
     let mut text = Vec::with_capacity(script.len());
-    let code = script.lines().filter(|l| !l.trim_start().starts_with('#'));
-    for line in code {
+    for line in code(script) {
         push_escaped(&mut text, line.as_bytes());
         text.extend_from_slice(b"\\n");
     }
     let mut out = format!("{}\n", text.len()).into_bytes();
     out.extend(text);
+    out
+}
+
+/// The lines of a script that say something to the shell.
+pub fn code(script: &str) -> impl Iterator<Item = &str> {
+    script.lines().filter(|l| !l.trim_start().starts_with('#'))
+}
+
+/// Each parameter on a line of its own; none may hold a line break.
+pub fn lines(parameters: &[&str]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
     for p in parameters {
         if p.contains(['\n', '\0']) {
             return None;
@@ -60,13 +75,6 @@ pub fn encode(script: &str, parameters: &[&str]) -> Option<Vec<u8>> {
         out.push(b'\n');
     }
     Some(out)
-}
-
-/// The two parts of what [`encode`] gave, and of whatever was put behind it: the script, and what it reads.
-pub fn parts(encoded: &[u8]) -> Option<(&[u8], &[u8])> {
-    let line = encoded.iter().position(|b| *b == b'\n')?;
-    let length = crate::model::number::unsigned(&encoded[..line])?;
-    encoded[line + 1..].split_at_checked(usize::try_from(length).ok()?)
 }
 
 /// Bytes as `printf %b` gives them back, without a control character: none that a shell would take away at an end of them, and in
@@ -148,9 +156,19 @@ mod tests {
     fn a_script_tells_its_length_and_parameters_follow() {
         let bytes = encode("# why\na='x\\n'\nb\n", &["p 1", ""]).unwrap();
         assert_eq!(bytes, b"13\na='x\\\\n'\\nb\\np 1\n\n");
-        assert_eq!(parts(&bytes).unwrap().1, b"p 1\n\n");
-        assert!(parts(&bytes[..12]).is_none());
         assert!(encode("a", &["evil\nline"]).is_none());
+    }
+
+    /// A shell that stays is told them as text in which two control characters divide.
+    #[test]
+    fn scripts_are_plain_text() {
+        for script in [
+            ARM, BEGIN, BULK, COMMIT, DOCTOR, FACTS, HASH, LOG_PROBE, MEND, PAUSE, PENDING,
+            PUT_BACK, RESTORE, ROOM,
+        ] {
+            let odd = code(script).find(|l| !l.bytes().all(|b| matches!(b, b' '..=b'~')));
+            assert_eq!(odd, None);
+        }
     }
 
     #[test]

@@ -164,11 +164,21 @@ elif [ -e "$lock" ] || [ -L "$lock" ]; then
   fi
 fi
 say state "$state"
+# The root and the file that is the engine are looked at together.
+program=$(command -v "$unison" 2>/dev/null)
+set --
 [ -L "$root" ] && say rootlink 1
-if [ -d "$root" ] && cd "$root" 2>/dev/null; then
-  say root "$(pwd -P)"
-  rootid=$(ls -Ldi .)
-  rootid=${rootid% .}
+[ -d "$root" ] && cd -P "$root" 2>/dev/null && set -- .
+case $program in /*) set -- "$@" "$program" ;; esac
+rootid= seen=
+# How wide a column is depends on both.
+[ $# -eq 0 ] || while read -r ino mode links user group size facts; do
+  case $facts in *' .') rootid=$ino ;; ?*) seen="$ino $mode $links $user $group $size $facts" ;; esac
+done <<LOOK
+$(ls -lLdi "$@" 2>/dev/null)
+LOOK
+if [ "$1" = . ]; then
+  say root "$PWD"
   say rootid "$rootid"
   [ -r . ] && [ -w . ] && [ -x . ] && say rootrwx 1
   [ -f "$marker" ] && [ ! -L "$marker" ] && say marker 1
@@ -182,9 +192,6 @@ else say rootbad missing; fi
 # The engine's version is asked once for each file that is the engine: asking costs more than looking.
 nl='
 '
-program=$(command -v "$unison" 2>/dev/null)
-seen=
-case $program in /*) seen=$(ls -lLdi "$program" 2>/dev/null) ;; esac
 known=$state/engine-version
 { IFS= read -r told; IFS= read -r version; } 2>/dev/null <"$known" || told=
 if [ -z "$seen" ] || [ "$told" != "$seen" ]; then
