@@ -1,6 +1,7 @@
 //! The only door to the world: clock, files, processes, signals, and the links to hosts.
 
 pub mod clock;
+pub mod contents;
 pub mod credentials;
 pub mod events;
 pub mod export;

@@ -1,5 +1,5 @@
-//! The list of a tree on this machine, as the agent's `find` gives it of another: the same facts, without a program to start and
-//! a text to take apart.
+//! The list of a tree on this machine, or of some paths in it, as `find` gives it of another: the same facts, without a program to
+//! start and a text to take apart.
 //!
 //! Invariants: no link is followed, below the root; what could not be read is named and never taken for absent.
 
@@ -104,6 +104,24 @@ pub fn sweep(
         settle(&mut walk.swept.stats);
     }
     Ok(walk.swept)
+}
+
+/// The facts of named paths below a root, `deep`: and of all that lies below them. What is not there, or cannot be looked at, is missing.
+pub fn look(root: &Path, paths: &[RelPath], deep: bool) -> io::Result<Vec<(RelPath, Stat)>> {
+    let root = rustix::fs::open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
+    let mut walk = Walk {
+        prunes: &[],
+        swept: Swept::default(),
+    };
+    for path in paths {
+        if deep {
+            walk.below(root.as_fd(), path);
+        } else if let Some(stat) = walk.look(root.as_fd(), path.as_bytes(), path) {
+            walk.add(path.clone(), stat);
+        }
+    }
+    settle(&mut walk.swept.stats);
+    Ok(walk.swept.stats)
 }
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY
@@ -264,14 +282,17 @@ mod tests {
 
     /// What the agent's own words would have given.
     fn found(root: &Path, from: &[&str], prune: &str) -> Vec<(RelPath, Stat)> {
-        let format = r"%y\0%s\0%T@\0%C@\0%i\0%m\0%p\0%l\0";
         let words = [
-            "-type", "d", "-name", prune, "-printf", format, "-prune", "-o", "-printf", format,
+            "-type", "d", "-name", prune, "-printf", FORMAT, "-prune", "-o", "-printf", FORMAT,
         ];
-        let find = Invocation::new("find")
-            .args(from.iter().chain(&words).copied())
-            .within(root);
-        let said = process::run(&find, &[]).unwrap();
+        let find = Invocation::new("find").args(from.iter().chain(&words).copied());
+        said(&find.within(root))
+    }
+
+    const FORMAT: &str = r"%y\0%s\0%T@\0%C@\0%i\0%m\0%p\0%l\0";
+
+    fn said(find: &Invocation) -> Vec<(RelPath, Stat)> {
+        let said = process::run(find, &[]).unwrap();
         let list = [
             b"n SWEEP gnu\n".as_slice(),
             &said.stdout,
@@ -329,6 +350,19 @@ mod tests {
         assert_eq!(all.stats, found(dir.path(), &["."], "skip"));
         assert!(all.is_whole && all.unreadable.is_empty());
         assert!(all.stats.is_sorted_by(|a, b| a.0 < b.0));
+        let flat = look(
+            dir.path(),
+            &["a", "gone", "dir link", "a0"].map(path),
+            false,
+        )
+        .unwrap();
+        let from = ["./a", "./dir link", "./a0"];
+        let only = Invocation::new("find")
+            .args(from)
+            .args(["-prune", "-printf", FORMAT]);
+        assert_eq!(flat, said(&only.within(dir.path())));
+        let deep = look(dir.path(), &["a.d", "a-b"].map(path), true).unwrap();
+        assert_eq!(deep, found(dir.path(), &["./a.d", "./a-b"], "none"));
         let some = [
             path("li\nne"),
             path("a"),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::host::link::{Link, LinkError};
+use crate::host::{contents, sweep};
 use crate::lanes::truth::hosts::{Host, Pair};
 use crate::model::entry::ContentHash;
 use crate::model::index::Index;
@@ -101,6 +102,13 @@ const PART: usize = 50_000;
 
 /// Hashes of named files; a file that cannot be read is missing from the answer.
 pub fn hash(link: &Link, root: &str, paths: &[RelPath]) -> Result<Sorted<ContentHash>, LinkError> {
+    if paths.is_empty() {
+        return Ok(Sorted::default());
+    }
+    if !link.is_remote() {
+        let found = contents::hash(root.as_ref(), paths);
+        return Ok(found.map_err(|e| unread(root, &e))?.into_iter().collect());
+    }
     let odd = |p: &RelPath| {
         p.as_bytes()
             .iter()
@@ -144,24 +152,46 @@ pub fn look(
             .filter(|a| !deep && !wanted.contains(a))
             .cloned(),
     );
-    let names = Names::of(&asked);
-    let depth = if deep { "deep" } else { "flat" };
-    let parameters = [&[root][..], &names.parameters(), &[style, depth]].concat();
-    let (body, nonce) = link.call_with_nonce(remote::FACTS, &parameters, &names.data)?;
-    let mut found: BTreeMap<RelPath, Stat> = facts::parse_sweep(&body, &nonce)
-        .map(|f| f.stats.into_iter().collect())
-        .ok_or_else(|| {
-            LinkError::failed(
-                format!("the facts from {} were garbled", link.name),
-                "run it again",
-            )
-        })?;
+    let found = match link.is_remote() {
+        true => told(link, root, style, deep, &asked)?,
+        false => sweep::look(root.as_ref(), &asked, deep).map_err(|e| unread(root, &e))?,
+    };
+    let mut found: BTreeMap<RelPath, Stat> = found.into_iter().collect();
     if !deep {
         let is_dir = |p: &RelPath| found.get(p).is_some_and(|s| s.what == What::Dir);
         let crooked: BTreeSet<RelPath> = ways.into_iter().filter(|a| !is_dir(a)).collect();
         found.retain(|p, _| wanted.contains(p) && !above(p).any(|a| crooked.contains(&a)));
     }
     Ok(found)
+}
+
+/// The same facts as another host tells them.
+fn told(
+    link: &Link,
+    root: &str,
+    style: &str,
+    deep: bool,
+    asked: &[RelPath],
+) -> Result<Vec<(RelPath, Stat)>, LinkError> {
+    let names = Names::of(asked);
+    let depth = if deep { "deep" } else { "flat" };
+    let parameters = [&[root][..], &names.parameters(), &[style, depth]].concat();
+    let (body, nonce) = link.call_with_nonce(remote::FACTS, &parameters, &names.data)?;
+    facts::parse_sweep(&body, &nonce)
+        .map(|facts| facts.stats)
+        .ok_or_else(|| {
+            LinkError::failed(
+                format!("the facts from {} were garbled", link.name),
+                "run it again",
+            )
+        })
+}
+
+fn unread(root: &str, why: &std::io::Error) -> LinkError {
+    LinkError::failed(
+        format!("cannot look into {root}: {why}"),
+        format!("ls -ld {root}"),
+    )
 }
 
 /// The directories on the way to a path, without the root.
