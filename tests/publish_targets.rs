@@ -169,6 +169,42 @@ fn what_a_target_made_under_a_name_with_a_line_break_is_carried_over() {
     assert_eq!(link.to_str(), Some("no\nwhere"));
 }
 
+/// The name of a release tells the second and the commit, so two of them may want the same one.
+#[test]
+fn a_release_whose_name_is_taken_gets_another_one_and_goes_live() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::new("layout = \"releases\"");
+    let commit = fleet.commit();
+    fleet.publish(&["vm1"]).expect(0);
+    let live = || fs::read_link(fleet.target(1).join("current")).unwrap();
+    let first = live();
+    fs::write(fleet.target(1).join("current/README.md"), "edited there").unwrap();
+    let now = chrono::Utc::now();
+    let taken = |second: i64| {
+        let at = now + chrono::TimeDelta::seconds(second);
+        format!("{}-{}", at.format("%Y%m%dT%H%M%SZ"), &commit[..12])
+    };
+    for second in 0..60 {
+        let place = fleet.target(1).join("releases").join(taken(second));
+        fs::create_dir_all(place).unwrap();
+    }
+    let doc = fleet.publish(&["vm1", "--json"]).expect(0).json();
+    let name = doc["lanes"][0]["release"].as_str().unwrap().to_owned();
+    assert!(name.ends_with("-2"), "{doc:#}");
+    assert_eq!(live().to_str(), Some(&*format!("releases/{name}")));
+    assert_eq!(fleet.read(1, "current/README.md").as_deref(), Some("first"));
+    fleet.lab.run(&["verify", "vm1"]).expect(0);
+    let edited = fleet.target(1).join(first).join("README.md");
+    assert_eq!(fs::read_to_string(edited).unwrap(), "edited there");
+    fleet.write("README.md", "second");
+    fleet.commit();
+    fleet.publish(&["vm1"]).expect(0);
+    fleet.lab.run(&["rollback", "last", "--apply"]).expect(0);
+    assert_eq!(live().to_str(), Some(&*format!("releases/{name}")));
+}
+
 #[test]
 fn two_publishes_to_one_target_do_not_meet_and_a_dead_one_s_lock_is_taken_over() {
     if !ready() {

@@ -101,16 +101,13 @@ impl Job<'_> {
     ) -> Result<Done, Broke> {
         let fresh_release =
             self.publish.layout == Layout::Releases && (!plan.is_empty() || on.release.is_none());
-        let name = match (&on.release, fresh_release) {
-            (Some(live), false) => live.clone(),
-            _ if self.publish.layout == Layout::Releases => {
-                format!(
-                    "{}-{}",
-                    self.run.split('-').next().unwrap_or(self.run),
-                    &self.commit[..12.min(self.commit.len())]
-                )
-            }
-            _ => String::new(),
+        let name = match fresh_release {
+            true => format!(
+                "{}-{}",
+                self.run.split('-').next().unwrap_or(self.run),
+                &self.commit[..12.min(self.commit.len())]
+            ),
+            false => String::new(),
         };
         if !plan.is_empty() || fresh_release {
             self.arm(on, plan).map_err(|b| broke(b.why, false))?;
@@ -386,7 +383,7 @@ impl Job<'_> {
             previous: remote::value(&body, "previous")
                 .filter(|p| !p.is_empty())
                 .map(str::to_owned),
-            release: Some(name.to_owned()).filter(|n| !n.is_empty()),
+            release: remote::value(&body, "release").map(str::to_owned),
             list,
         })
     }

@@ -1,6 +1,12 @@
 # The end of a publish that was verified: the list of what was published, the sentinel, the link of a new release; then old trash goes.
 for v in rev how name keep keepdays edited releases few; do IFS= read -r "$v" || exit 97; done
 live
+# A new release has a name, which tells the second and the commit: another one may have it already, even the one that is live.
+fresh=$name
+if [ "$layout" = releases ] && [ -n "$fresh" ]; then
+  n=1
+  while [ -e "releases/$name" ] || [ -L "releases/$name" ]; do n=$((n + 1)) && name=$fresh-$n; done
+else name=$release; fi
 new=manifest old=manifest
 if [ "$layout" = releases ]; then new=manifest.$name old=manifest.$release; fi
 if [ "$how" = delta ]; then cp "$own/$old" "$own/list.new" || die "no room for the list of files"; else : >"$own/list.new"; fi
@@ -12,8 +18,7 @@ why=$(sync "$@" 2>&1) || case $why in
 *option* | *sage*) sync ;;
 *) die "what was published cannot be written to the disk: $why" ;;
 esac
-if [ "$layout" = releases ] && [ -n "$name" ] && [ "$name" != "$release" ]; then
-  [ ! -e "releases/$name" ] || die "a release of this name is there already"
+if [ "$layout" = releases ] && [ -n "$fresh" ]; then
   put_rev "$rev" "$part" && mv "$part" "releases/$name" || die "the release cannot be finished"
   mv -f "$own/list.new" "$own/$new" || die "no room for the list of files"
   rm -rf "$own/link.d"
@@ -33,6 +38,7 @@ fi
 rm -f "$own"/pending.*
 rm -rf "$own"/*.d "$stage"
 say finished 1
+[ "$layout" != releases ] || say release "$name"
 [ ! -d "$own/trash/$run" ] || { say trash "$root/$own/trash/$run"; [ "$edited" = 0 ] || : >"$own/trash/$run/.ubos-sync.edited"; }
 # The newest stay; what somebody had edited stays as long as the policy keeps losers.
 n=0
