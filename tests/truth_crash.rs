@@ -359,6 +359,47 @@ fn cr_12_what_a_dead_run_delivered_and_its_user_deleted_stays_deleted() {
 }
 
 #[test]
+fn cr_12_a_mode_that_a_dead_run_carried_says_nothing_of_what_lies_below() {
+    if !ready() {
+        return;
+    }
+    let mut lab = lab();
+    lab.server_policy("[guards]\nmax_delete = \"100%\"");
+    lab.write(Side::Laptop, "a/kept.md", "kept");
+    lab.run(&["truth", "--apply"]).expect(0);
+    lab.write(Side::Laptop, "a/b/c.md", "new");
+    lab.chmod(Side::Server, "a", 0o700);
+    die_at_commit(&lab, Side::Laptop);
+    // As it is when the engine dies between the two: it has carried the mode, and not come to the directory.
+    fs::remove_dir_all(lab.tree(Side::Server).join("a/b")).unwrap();
+    let mut logs = 0;
+    for run in fs::read_dir(pair(&lab, Side::Laptop).join("runs")).unwrap() {
+        for file in fs::read_dir(run.unwrap().path()).unwrap() {
+            let file = file.unwrap().path();
+            if file.extension().is_some_and(|e| e == "err") {
+                let said = fs::read_to_string(&file).unwrap();
+                let mode = "[END] Copying properties for a\n";
+                if said.contains(mode) {
+                    fs::write(&file, mode).unwrap();
+                    logs += 1;
+                } else {
+                    fs::write(&file, "").unwrap();
+                }
+            }
+        }
+    }
+    assert_eq!(logs, 1, "the engine said that it carried the mode");
+    let out = lab.run_on(
+        Side::Server,
+        &["truth", "--apply", "--json", "--wait", "20s"],
+    );
+    out.expect(0);
+    assert_eq!(lab.read_text(Side::Laptop, "a/b/c.md"), "new");
+    assert_eq!(lab.read_text(Side::Server, "a/b/c.md"), "new");
+    lab.assert_equal_truth(&[]);
+}
+
+#[test]
 fn cr_13_what_a_dead_run_had_taken_away_for_another_kind_comes_back() {
     if !ready() {
         return;

@@ -140,44 +140,51 @@ pub fn fatal(stderr: &str) -> Fatal {
     Fatal::Other(said)
 }
 
-/// Paths that the engine says it has finished: one `[END] Copying PATH` line each in its error stream.
+/// What one line of the engine says that it has finished. A name may begin as the engine's own words do, and go on over lines that
+/// may be its words, too: these are all that it can mean.
+pub type Ended = Vec<(Vec<u8>, Extent)>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Its mode and times: nothing is said of what lies below it.
+    Itself,
+    WithAllBelow,
+}
+
+/// What the engine says it has finished: one `[END] Copying PATH` line each in its error stream.
 /// A path may hold line breaks; an entry goes on to the next line that begins with `[`.
-pub fn finished(stderr: &[u8]) -> HashSet<Vec<u8>> {
-    const VERBS: [&[u8]; 5] = [
-        b"Copying properties for ",
-        b"Copying ",
-        b"Updating file ",
-        b"Updating ",
-        b"Deleting ",
-    ];
-    let mut done = HashSet::new();
-    let mut entry: Option<Vec<u8>> = None;
-    let mut close = |entry: &mut Option<Vec<u8>>| {
-        if let Some(text) = entry.take() {
-            for verb in VERBS {
-                if let Some(path) = text.strip_prefix(verb) {
-                    done.insert(path.to_vec());
-                }
-            }
-        }
-    };
+pub fn finished(stderr: &[u8]) -> Vec<Ended> {
+    let mut done = Vec::new();
+    let mut entry: Option<(Vec<u8>, Ended)> = None;
     for line in stderr.split_inclusive(|b| *b == b'\n') {
         let whole = line.strip_suffix(b"\n");
         if line.starts_with(b"[") || line.starts_with(b"Synchronization ") {
-            close(&mut entry);
+            done.extend(entry.take().map(|(_, ended)| ended));
             entry = whole
                 .and_then(|l| l.strip_prefix(b"[END] "))
-                .map(<[u8]>::to_vec);
-        } else if let (Some(text), Some(more)) = (&mut entry, whole) {
-            // The entry so far may be a whole one, followed by other words.
-            close(&mut Some(text.clone()));
+                .map(|text| (text.to_vec(), meanings(text)));
+        } else if let (Some((text, ended)), Some(more)) = (&mut entry, whole)
+            && text.len() < 2 * LONGEST
+        {
             text.push(b'\n');
             text.extend_from_slice(more);
-            entry = entry.filter(|text| text.len() < 2 * LONGEST);
+            ended.extend(meanings(text));
         }
     }
-    close(&mut entry);
+    done.extend(entry.map(|(_, ended)| ended));
     done
+}
+
+fn meanings(text: &[u8]) -> Ended {
+    const VERBS: [(&[u8], Extent); 5] = [
+        (b"Copying properties for ", Extent::Itself),
+        (b"Copying ", Extent::WithAllBelow),
+        (b"Updating file ", Extent::WithAllBelow),
+        (b"Updating ", Extent::WithAllBelow),
+        (b"Deleting ", Extent::WithAllBelow),
+    ];
+    let path = |(verb, extent): (&[u8], Extent)| Some((text.strip_prefix(verb)?.to_vec(), extent));
+    VERBS.into_iter().filter_map(path).collect()
 }
 
 /// `Failed [PATH]: why` lines, first line of the reason.
@@ -382,9 +389,25 @@ mod tests {
     #[test]
     fn finished_items_and_failures_are_read_from_what_it_says() {
         let err = b"[BGN] Copying a b from /x to /y\n[END] Copying a b\n[BGN] Deleting q from /x\n";
-        assert_eq!(finished(err), HashSet::from([b"a b".to_vec()]));
-        let odd = b"[END] Copying new\nline\n[END] Deleting z\nShortcut: copied z\n";
-        assert!(finished(odd).is_superset(&HashSet::from([b"new\nline".to_vec(), b"z".to_vec()])));
+        let all = |path: &str| (path.as_bytes().to_vec(), Extent::WithAllBelow);
+        let own = |path: &str| (path.as_bytes().to_vec(), Extent::Itself);
+        assert_eq!(finished(err), [vec![all("a b")]]);
+        let odd = b"[END] Copying new\nline\n[END] Deleting z\nShortcut: copied z\n[END] cut";
+        assert_eq!(
+            finished(odd),
+            [
+                vec![all("new"), all("new\nline")],
+                vec![all("z"), all("z\nShortcut: copied z")],
+            ]
+        );
+        let mode = b"[END] Copying properties for d\n[END] Updating file f\n";
+        assert_eq!(
+            finished(mode),
+            [
+                vec![own("d"), all("properties for d")],
+                vec![all("f"), all("file f")],
+            ]
+        );
         let out = failures(b"Failed [big]: Error in writing:\nNo space left on device\n");
         assert_eq!(out[&b"big".to_vec()], "Error in writing:");
     }

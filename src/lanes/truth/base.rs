@@ -3,6 +3,7 @@
 //! Invariants: a base is only used when its digest is right, both hosts have it and no rollback has taken it back; an unfinished
 //! run is rolled forward (what it delivered is committed) before anything is planned.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -24,6 +25,7 @@ use crate::model::reconcile::Replica;
 use crate::model::record::{Lane, Outcome};
 use crate::model::text::hex;
 use crate::model::time::run_order;
+use crate::tool::unison::{Ended, Extent};
 use crate::tool::{remote, unison};
 
 /// The base of this run.
@@ -292,7 +294,25 @@ pub fn parse_pending(bytes: &[u8]) -> Option<Vec<(RelPath, Option<Entry>)>> {
 pub struct Unfinished {
     pub run: String,
     changes: Vec<(RelPath, Option<Entry>)>,
-    finished: std::collections::HashSet<Vec<u8>>,
+    finished: Vec<Ended>,
+}
+
+impl Unfinished {
+    /// The items of the plan that the engine said it had finished. A line that can mean two of them is not believed.
+    fn ended(&self) -> HashMap<&[u8], Extent> {
+        let planned: HashSet<&[u8]> = self.changes.iter().map(|(p, _)| p.as_bytes()).collect();
+        let mut ended = HashMap::new();
+        for line in &self.finished {
+            let mut meant = line.iter().filter(|(path, _)| planned.contains(&**path));
+            if let (Some((path, extent)), None) = (meant.next(), meant.next()) {
+                let known = ended.entry(path.as_slice()).or_insert(*extent);
+                if *extent == Extent::WithAllBelow {
+                    *known = *extent;
+                }
+            }
+        }
+        ended
+    }
 }
 
 /// Every unfinished run that either host remembers, oldest first.
@@ -309,7 +329,7 @@ pub fn unfinished(pair: &Pair) -> Result<Vec<Unfinished>, LinkError> {
     let mut out = Vec::new();
     for run in runs {
         let mut changes = None;
-        let mut finished = std::collections::HashSet::new();
+        let mut finished = Vec::new();
         // Both are asked: either may hold the plan, and the one that drove that run holds what its engine said.
         for host in [&pair.local, &pair.peer] {
             let (body, nonce) = host.link.call_with_nonce(
@@ -344,6 +364,9 @@ pub fn roll_forward(
 ) -> (Manifest, usize) {
     let mut next = base.clone();
     let mut delivered = 0;
+    let ended = dead.ended();
+    // What is below a directory came with it, but not with its mode.
+    let came = |above: &[u8]| ended.get(above) == Some(&Extent::WithAllBelow);
     for (path, becomes) in &dead.changes {
         let shows = |r: &Replica| match (becomes, r.entry(path)) {
             // A touch or a chmod that has not arrived must not be taken for one on the other side.
@@ -353,8 +376,7 @@ pub fn roll_forward(
             (None, None) => !r.tree.is_unknown(path) && !r.unread.contains(path),
             _ => false,
         };
-        let said = dead.finished.contains(path.as_bytes())
-            || path.ancestors().any(|a| dead.finished.contains(a));
+        let said = ended.contains_key(path.as_bytes()) || path.ancestors().any(came);
         if said || (shows(local) && shows(peer)) {
             delivered += 1;
             match becomes {
@@ -510,6 +532,37 @@ mod tests {
         ] {
             assert_eq!(parse_pending(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_dead_run_delivered_what_its_engine_said_and_no_more() {
+        let paths = ["a", "a/b", "a/b/c", "properties for a", "q", "q/x"];
+        let path = |p: &str| RelPath::new(p).unwrap();
+        let dead = |said: &str| Unfinished {
+            run: "R".into(),
+            changes: paths.map(|p| (path(p), Some(file(0o644, 10)))).into(),
+            finished: unison::finished(said.as_bytes()),
+        };
+        let delivered = |dead: &Unfinished| -> Vec<String> {
+            let none = Replica::default();
+            let (next, n) = roll_forward(&Manifest::default(), dead, &none, &none);
+            assert_eq!(next.entries.len(), n);
+            next.entries.keys().map(RelPath::to_string).collect()
+        };
+        assert_eq!(
+            delivered(&dead("[END] Copying a/b\n")),
+            ["a/b", "a/b/c"],
+            "with all below"
+        );
+        assert_eq!(delivered(&dead("[END] Copying properties for q\n")), ["q"]);
+        // The mode of `a`, or the file of that name?
+        let either = dead("[END] Copying properties for a\n");
+        assert_eq!(delivered(&either), [""; 0]);
+        let alone = Unfinished {
+            changes: vec![either.changes[3].clone()],
+            ..either
+        };
+        assert_eq!(delivered(&alone), ["properties for a"]);
     }
 
     #[test]
