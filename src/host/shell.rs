@@ -50,6 +50,10 @@ impl Place {
         script: &str,
         input: &[&[u8]],
     ) -> Option<io::Result<Said>> {
+        // The loader escapes such a script.
+        if script.bytes().any(|b| matches!(b, SEPARATOR | LINE)) {
+            return None;
+        }
         // It only becomes longer.
         if input.iter().map(|part| part.len()).sum::<usize>() > MOST {
             return None;
@@ -266,6 +270,7 @@ mod tests {
         assert_eq!(ask(&place, "echo again", &[], b"").stdout, b"again\n");
         let long = vec![b'x'; MOST];
         assert!(place.run(&local, "n0", "cat", &[&long]).is_none());
+        assert!(place.run(&local, "n0", "echo \u{1f}", &[]).is_none());
     }
 
     #[test]

@@ -116,7 +116,14 @@ pub fn look(root: &Path, paths: &[RelPath], deep: bool) -> io::Result<Vec<(RelPa
     for path in paths {
         if deep {
             walk.below(root.as_fd(), path);
-        } else if let Some(stat) = walk.look(root.as_fd(), path.as_bytes(), path) {
+            continue;
+        }
+        let name = if path.is_root() {
+            b"."
+        } else {
+            path.as_bytes()
+        };
+        if let Some(stat) = walk.look(root.as_fd(), name, path) {
             walk.add(path.clone(), stat);
         }
     }

@@ -159,18 +159,6 @@ mod tests {
         assert!(encode("a", &["evil\nline"]).is_none());
     }
 
-    /// A shell that stays is told them as text in which two control characters divide.
-    #[test]
-    fn scripts_are_plain_text() {
-        for script in [
-            ARM, BEGIN, BULK, COMMIT, DOCTOR, FACTS, HASH, LOG_PROBE, MEND, PAUSE, PENDING,
-            PUT_BACK, RESTORE, ROOM,
-        ] {
-            let odd = code(script).find(|l| !l.bytes().all(|b| matches!(b, b' '..=b'~')));
-            assert_eq!(odd, None);
-        }
-    }
-
     #[test]
     fn a_reply_is_found_behind_a_motd_and_not_believed_when_cut() {
         let whole = b"Welcome!\n\nN0 BEGIN\nhome /h\nx\nN0 END\n";

@@ -367,6 +367,7 @@ impl Job<'_> {
         let more = [
             self.commit,
             how,
+            on.release.as_deref().unwrap_or_default(),
             name,
             &self.policy.snapshots.keep.to_string(),
             &days.to_string(),
@@ -383,7 +384,9 @@ impl Job<'_> {
             previous: remote::value(&body, "previous")
                 .filter(|p| !p.is_empty())
                 .map(str::to_owned),
-            release: remote::value(&body, "release").map(str::to_owned),
+            release: remote::value(&body, "release")
+                .filter(|r| !r.is_empty())
+                .map(str::to_owned),
             list,
         })
     }

@@ -298,8 +298,16 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// The items of the plan that the engine said it had finished. A line that can mean two of them is not believed.
+    /// The items of the plan that the engine said it had finished. A line that can mean two of them is not believed, and no line where
+    /// a name could be taken for one.
     fn ended(&self) -> HashMap<&[u8], Extent> {
+        let is_like_words = |path: &RelPath| {
+            let has = |words: &str| remote::find(path.as_bytes(), words.as_bytes()).is_some();
+            has("\n[") || has("\nSynchronization ")
+        };
+        if self.changes.iter().any(|(path, _)| is_like_words(path)) {
+            return HashMap::new();
+        }
         let planned: HashSet<&[u8]> = self.changes.iter().map(|(p, _)| p.as_bytes()).collect();
         let mut ended = HashMap::new();
         for line in &self.finished {
@@ -563,6 +571,10 @@ mod tests {
             ..either
         };
         assert_eq!(delivered(&alone), ["properties for a"]);
+        let mut forged = dead("[END] Copying x\n[END] Copying q\n");
+        let name = path("x\n[END] Copying q");
+        forged.changes.push((name, Some(file(0o644, 10))));
+        assert_eq!(delivered(&forged), [""; 0]);
     }
 
     #[test]

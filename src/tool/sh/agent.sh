@@ -7,6 +7,8 @@ case $state in /*) ;; *) state=$HOME/$state ;; esac
 case $root in /*) ;; *) root=$HOME/$root ;; esac
 say() { printf '%s %s\n' "$1" "$2"; }
 us=$(printf '\037')
+nl='
+'
 printf '\n%s BEGIN\n' "$nonce"
 
 # Each program that is started costs a millisecond or two on both sides of every run, so the shell does what it can itself.
@@ -170,14 +172,20 @@ set --
 [ -L "$root" ] && say rootlink 1
 [ -d "$root" ] && cd -P "$root" 2>/dev/null && set -- .
 case $program in /*) set -- "$@" "$program" ;; esac
+look=
+[ $# -eq 0 ] || look=$(ls -lLdi "$@" 2>/dev/null)
 rootid= seen=
-# How wide a column is depends on both.
-[ $# -eq 0 ] || while read -r ino mode links user group size facts; do
-  case $facts in *' .') rootid=$ino ;; ?*) seen="$ino $mode $links $user $group $size $facts" ;; esac
-done <<LOOK
-$(ls -lLdi "$@" 2>/dev/null)
-LOOK
-if [ "$1" = . ]; then
+set -f
+IFS=$nl
+for line in $look; do
+  # How wide a column is depends on both.
+  IFS=' '
+  set -- $line
+  case "$*" in *' .') rootid=$1 ;; ?*) seen="$*" ;; esac
+done
+set +f
+unset IFS
+if [ -n "$rootid" ]; then
   say root "$PWD"
   say rootid "$rootid"
   [ -r . ] && [ -w . ] && [ -x . ] && say rootrwx 1
@@ -190,8 +198,6 @@ if [ "$1" = . ]; then
 elif [ -e "$root" ]; then say rootbad "not a directory, or closed to this user"
 else say rootbad missing; fi
 # The engine's version is asked once for each file that is the engine: asking costs more than looking.
-nl='
-'
 known=$state/engine-version
 { IFS= read -r told; IFS= read -r version; } 2>/dev/null <"$known" || told=
 if [ -z "$seen" ] || [ "$told" != "$seen" ]; then

@@ -5,5 +5,6 @@ r=$state/pairs/$pair/runs/$run
 printf '\n%s BEGIN\n' "$nonce"
 [ ! -f "$r/pending" ] || cat "$r/pending" || exit 1
 printf '%s SAID\n' "$nonce"
-for e in "$r"/engine.*.err; do [ ! -f "$e" ] || { cat "$e" || exit 1; echo; }; done
+# A last line that was cut off is not made whole: no name ends so.
+for e in "$r"/engine.*.err; do [ ! -f "$e" ] || { cat "$e" || exit 1; printf '\0\n'; }; done
 printf '%s END\n' "$nonce"

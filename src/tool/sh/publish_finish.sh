@@ -1,6 +1,8 @@
 # The end of a publish that was verified: the list of what was published, the sentinel, the link of a new release; then old trash goes.
-for v in rev how name keep keepdays edited releases few; do IFS= read -r "$v" || exit 97; done
+for v in rev how was name keep keepdays edited releases few; do IFS= read -r "$v" || exit 97; done
 live
+# What is live is what was looked at: its files were carried over, or are what is about to be vouched for.
+[ "$layout" != releases ] || [ "$release" = "$was" ] || die "another release has become live meanwhile"
 # A new release has a name, which tells the second and the commit: another one may have it already, even the one that is live.
 fresh=$name
 if [ "$layout" = releases ] && [ -n "$fresh" ]; then

@@ -10,6 +10,9 @@ printf '\n%s BEGIN\n%s END\n' "$nonce" "$nonce"
 exec 3>&1
 nl='
 '
+# Some shells keep a here-document in a file, for which there may be no room.
+direct=1
+[ -z "${BASH_VERSION-}${ZSH_VERSION-}${KSH_VERSION-}" ] || direct=
 while read -r mark length how; do
   data=
   while [ ${#data} -lt "$length" ]; do piece=$(dd bs=$((length - ${#data})) count=1 2>/dev/null) && [ -n "$piece" ] || exit 97; data=$data$piece; done
@@ -32,11 +35,13 @@ while read -r mark length how; do
   set +f
   unset IFS piece
   set --
-  if [ "$how" = plain ]; then
+  if [ "$how" = plain ] && [ -n "$direct" ]; then
     said=$({ eval "$script"; } 2>&1 >&3 3>&- <<DATA
 $data
 DATA
 )
+  elif [ "$how" = plain ]; then
+    said=$(printf '%s\n' "$data" | (eval "$script") 2>&1 >&3 3>&-)
   else
     said=$(printf %b "$data" | (eval "$script") 2>&1 >&3 3>&-)
   fi
