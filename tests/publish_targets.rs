@@ -206,6 +206,46 @@ fn a_release_whose_name_is_taken_gets_another_one_and_goes_live() {
 }
 
 #[test]
+fn a_publish_ends_when_somebody_makes_another_release_live_under_it() {
+    if !ready() {
+        return;
+    }
+    let fleet = Fleet::of(
+        Lab::builder().injectable().build(),
+        "layout = \"releases\"",
+        "",
+    );
+    let first = fleet.commit();
+    fleet.publish(&["vm0"]).expect(0);
+    let root = fleet.target(0);
+    let live = root.join(fs::read_link(root.join("current")).unwrap());
+    let other = root.join("releases/other");
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&live, &other])
+        .status();
+    assert!(copied.unwrap().success());
+    fleet.write("README.md", "second");
+    fleet.commit();
+    let gate = fleet.lab.gate_call(Side::Server, "rsync", "*--server*");
+    let run = fleet.lab.spawn(&["publish", "vm0", "--apply"]);
+    gate.wait();
+    fs::remove_file(root.join("current")).unwrap();
+    symlink("releases/other", root.join("current")).unwrap();
+    gate.open();
+    let out = run.wait();
+    assert!(
+        out.code == 1 && out.stdout.contains("another release has become live"),
+        "{out}"
+    );
+    assert_eq!(
+        fs::read_link(root.join("current")).unwrap().to_str(),
+        Some("releases/other")
+    );
+    assert_eq!(fleet.rev(0), Some(first));
+}
+
+#[test]
 fn two_publishes_to_one_target_do_not_meet_and_a_dead_one_s_lock_is_taken_over() {
     if !ready() {
         return;
