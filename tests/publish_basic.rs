@@ -349,7 +349,7 @@ fn a_cut_transfer_never_leaves_a_sentinel_that_names_the_commit() {
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(Lab::builder().injectable().build(), "", "");
+    let fleet = Fleet::injectable("");
     let first = fleet.commit();
     fleet.publish(&["vm0"]).expect(0);
     fleet.write("README.md", "two");

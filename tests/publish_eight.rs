@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use fleet::Fleet;
-use lab::{Lab, Side, need, wait_until};
+use lab::{Side, need, wait_until};
 
 fn ready() -> bool {
     need(&["git", "rsync", "ssh", "sshd"])
@@ -42,7 +42,7 @@ fn fo_10_each_of_eight_targets_has_a_trouble_of_its_own() {
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(Lab::builder().injectable().build(), "", "");
+    let fleet = Fleet::injectable("");
     let is_small = small_disk(&fleet, 6);
     if !is_small {
         eprintln!("no small disk can be mounted here: vm6 has no trouble");

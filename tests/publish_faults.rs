@@ -150,11 +150,7 @@ fn a_scanner_that_is_missing_crashes_or_talks_nonsense_blocks() {
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(
-        Lab::builder().injectable().build(),
-        "scan = \"gitleaks\"",
-        "",
-    );
+    let fleet = Fleet::injectable("scan = \"gitleaks\"");
     fleet.commit();
     let report = "for a; do case $p in --report-path) r=$a ;; esac; p=$a; done";
     for script in [

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use fleet::Fleet;
-use lab::{Lab, Side, need};
+use lab::{Side, need};
 
 fn ready() -> bool {
     need(&["git", "rsync", "ssh", "sshd", "gitleaks"])
@@ -236,11 +236,7 @@ fn of_a_later_commit_only_what_is_new_is_scanned_and_what_was_found_stays_found(
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(
-        Lab::builder().injectable().build(),
-        "scan = \"gitleaks\"\nallow = []",
-        "",
-    );
+    let fleet = Fleet::injectable("scan = \"gitleaks\"\nallow = []");
     let said = fleet.lab.root().join("tmp/scanned");
     let script = format!(
         "find . -type f | sort >>{}\nexec \"$REAL\" \"$@\"",

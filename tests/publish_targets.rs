@@ -210,11 +210,7 @@ fn a_publish_ends_when_somebody_makes_another_release_live_under_it() {
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(
-        Lab::builder().injectable().build(),
-        "layout = \"releases\"",
-        "",
-    );
+    let fleet = Fleet::injectable("layout = \"releases\"");
     let first = fleet.commit();
     fleet.publish(&["vm0"]).expect(0);
     let root = fleet.target(0);
@@ -250,7 +246,7 @@ fn two_publishes_to_one_target_do_not_meet_and_a_dead_one_s_lock_is_taken_over()
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(Lab::builder().injectable().build(), "", "");
+    let fleet = Fleet::injectable("");
     fleet.commit();
     fleet.publish(&["vm0"]).expect(0);
     fleet.write("README.md", "two");
@@ -303,7 +299,7 @@ fn a_stop_ends_cleanly_and_says_what_is_there() {
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(Lab::builder().injectable().build(), "", "");
+    let fleet = Fleet::injectable("");
     fleet.commit();
     fleet.publish(&["vm0"]).expect(0);
     fleet.write("README.md", "two");
@@ -325,7 +321,7 @@ fn a_slow_target_does_not_hold_up_the_others() {
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(Lab::builder().injectable().build(), "", "");
+    let fleet = Fleet::injectable("");
     let commit = fleet.commit();
     let open = fleet.lab.root().join("tmp/slow-open");
     // The one whose directory is `it's` waits in rsync until it is let go.

@@ -171,11 +171,7 @@ fn a_release_that_goes_live_again_names_its_commit_only_when_it_was_looked_at() 
     if !ready() {
         return;
     }
-    let fleet = Fleet::of(
-        Lab::builder().injectable().build(),
-        "layout = \"releases\"",
-        "",
-    );
+    let fleet = Fleet::injectable("layout = \"releases\"");
     let first = fleet.commit();
     fleet.publish(&["vm0"]).expect(0);
     let before = fs::read_link(fleet.target(0).join("current")).unwrap();

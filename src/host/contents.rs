@@ -3,13 +3,14 @@
 //! Invariants: no link is followed to a file, and nothing but a file is opened; a file that cannot be read is missing from the answer.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use sha2::{Digest, Sha256};
 
+use crate::host::{files, sweep};
 use crate::model::entry::ContentHash;
 use crate::model::path::RelPath;
 
@@ -18,8 +19,7 @@ const PIECE: usize = 256 << 10;
 
 /// The hashes of named files below a root, in the order of the names. An error: the root cannot be opened.
 pub fn hash(root: &Path, paths: &[RelPath]) -> io::Result<Vec<(RelPath, ContentHash)>> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(root, flags, Mode::empty())?;
+    let root = sweep::open_root(root)?;
     let mut piece = vec![0; PIECE];
     let mut found = Vec::with_capacity(paths.len());
     for path in paths {
@@ -41,16 +41,13 @@ fn open(root: &OwnedFd, path: &RelPath) -> io::Result<File> {
     }
 }
 
-fn digest(mut file: File, piece: &mut [u8]) -> io::Result<ContentHash> {
+fn digest(file: File, piece: &mut [u8]) -> io::Result<ContentHash> {
     let mut sum = Sha256::new();
-    loop {
-        match file.read(piece) {
-            Ok(0) => return Ok(ContentHash::from(<[u8; 32]>::from(sum.finalize()))),
-            Ok(n) => sum.update(&piece[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
+    files::parts_of(file, piece, |part| {
+        sum.update(part);
+        true
+    })?;
+    Ok(ContentHash::from(<[u8; 32]>::from(sum.finalize())))
 }
 
 #[cfg(test)]

@@ -350,17 +350,25 @@ pub fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
 }
 
 /// Hands the bytes of a plain file over in parts, for as long as somebody wants more: what is long needs no room.
-pub fn read_parts(path: &Path, mut take: impl FnMut(&[u8]) -> bool) -> Result<()> {
+pub fn read_parts(path: &Path, take: impl FnMut(&[u8]) -> bool) -> Result<()> {
     let mut options = fs::OpenOptions::new();
-    let mut file = open_with(options.read(true), OFlags::NOFOLLOW, "open", path)?;
-    let mut part = vec![0; 1 << 17];
+    let file = open_with(options.read(true), OFlags::NOFOLLOW, "open", path)?;
+    parts_of(file, &mut vec![0; 1 << 17], take).map_err(failed("read", path))
+}
+
+/// The same of a file that is open, in parts of this room.
+pub fn parts_of(
+    mut file: File,
+    part: &mut [u8],
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> io::Result<()> {
     loop {
-        match file.read(&mut part) {
+        match file.read(part) {
             Ok(0) => return Ok(()),
             Ok(n) if take(&part[..n]) => {}
             Ok(_) => return Ok(()),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(failed("read", path)(e)),
+            Err(e) => return Err(e),
         }
     }
 }

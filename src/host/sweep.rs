@@ -71,7 +71,7 @@ pub fn sweep(
     above: &[RelPath],
     prunes: &[String],
 ) -> io::Result<Swept> {
-    let root = rustix::fs::open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
+    let root = open_root(root)?;
     let found = stat_of(What::Dir, &rustix::fs::fstat(&root)?);
     if inode.is_some_and(|inode| inode != found.ino) {
         return Err(io::Error::other(
@@ -108,7 +108,7 @@ pub fn sweep(
 
 /// The facts of named paths below a root, `deep`: and of all that lies below them. What is not there, or cannot be looked at, is missing.
 pub fn look(root: &Path, paths: &[RelPath], deep: bool) -> io::Result<Vec<(RelPath, Stat)>> {
-    let root = rustix::fs::open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
+    let root = open_root(root)?;
     let mut walk = Walk {
         prunes: &[],
         swept: Swept::default(),
@@ -129,6 +129,11 @@ pub fn look(root: &Path, paths: &[RelPath], deep: bool) -> io::Result<Vec<(RelPa
     }
     settle(&mut walk.swept.stats);
     Ok(walk.swept.stats)
+}
+
+/// A root itself may be reached through a link.
+pub(super) fn open_root(root: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())
 }
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY

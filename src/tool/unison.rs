@@ -144,7 +144,7 @@ pub fn fatal(stderr: &str) -> Fatal {
 /// may be its words, too: these are all that it can mean.
 pub type Ended = Vec<(Vec<u8>, Extent)>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
     /// Its mode and times: nothing is said of what lies below it.
     Itself,

@@ -33,6 +33,11 @@ impl Fleet {
         Fleet::of(Lab::new(), extra, "")
     }
 
+    /// The same where programs of the hosts can be put aside or held up.
+    pub fn injectable(extra: &str) -> Fleet {
+        Fleet::of(Lab::builder().injectable().build(), extra, "")
+    }
+
     pub fn of(mut lab: Lab, extra: &str, more: &str) -> Fleet {
         let port = lab.sshd().port;
         let mut text = format!(

@@ -314,9 +314,7 @@ impl Unfinished {
             let mut meant = line.iter().filter(|(path, _)| planned.contains(&**path));
             if let (Some((path, extent)), None) = (meant.next(), meant.next()) {
                 let known = ended.entry(path.as_slice()).or_insert(*extent);
-                if *extent == Extent::WithAllBelow {
-                    *known = *extent;
-                }
+                *known = (*known).max(*extent);
             }
         }
         ended

@@ -3,9 +3,9 @@ for v in rev how was name keep keepdays edited releases few; do IFS= read -r "$v
 live
 # What is live is what was looked at: its files were carried over, or are what is about to be vouched for.
 [ "$layout" != releases ] || [ "$release" = "$was" ] || die "another release has become live meanwhile"
-# A new release has a name, which tells the second and the commit: another one may have it already, even the one that is live.
+# Only a new release is given a name, which tells the second and the commit: another one may have it already, even the one that is live.
 fresh=$name
-if [ "$layout" = releases ] && [ -n "$fresh" ]; then
+if [ -n "$fresh" ]; then
   n=1
   while [ -e "releases/$name" ] || [ -L "releases/$name" ]; do n=$((n + 1)) && name=$fresh-$n; done
 else name=$release; fi
@@ -20,7 +20,7 @@ why=$(sync "$@" 2>&1) || case $why in
 *option* | *sage*) sync ;;
 *) die "what was published cannot be written to the disk: $why" ;;
 esac
-if [ "$layout" = releases ] && [ -n "$fresh" ]; then
+if [ -n "$fresh" ]; then
   put_rev "$rev" "$part" && mv "$part" "releases/$name" || die "the release cannot be finished"
   mv -f "$own/list.new" "$own/$new" || die "no room for the list of files"
   rm -rf "$own/link.d"

@@ -24,7 +24,9 @@ while read -r mark length how; do
   set -- $1
   IFS=$nl
   script="$*"
+  form=%b
   if [ "$how" = plain ]; then
+    form='%s\n'
     # The last line break is the one that follows it here.
     IFS=$line
     set -- $data
@@ -40,10 +42,8 @@ while read -r mark length how; do
 $data
 DATA
 )
-  elif [ "$how" = plain ]; then
-    said=$(printf '%s\n' "$data" | (eval "$script") 2>&1 >&3 3>&-)
   else
-    said=$(printf %b "$data" | (eval "$script") 2>&1 >&3 3>&-)
+    said=$(printf "$form" "$data" | (eval "$script") 2>&1 >&3 3>&-)
   fi
   printf '\n%s COMPLAINT\n%s\n%s OVER\n' "$mark" "$said" "$mark"
 done
